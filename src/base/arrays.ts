@@ -1,0 +1,107 @@
+// Tensors in memory: a flat typed array with its shape. Nothing here computes.
+
+/** Element types of tensors in memory and on disk. */
+export type DType = 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8' | 'i8' | 'bool';
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  i64: 8,
+  i32: 4,
+  u8: 1,
+  i8: 1,
+  bool: 1,
+};
+
+/** Backing stores; `f16` and `bf16` are raw 16-bit words in a `Uint16Array`, `bool` is 0 or 1 in a `Uint8Array`. */
+export type TypedData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array | Int8Array;
+
+/** A tensor in memory: row-major `data` with `shape`; `dtype` tells how to read `data`. */
+export type NdArray = {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: TypedData;
+};
+
+/** Number of elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  let n = 1;
+  for (const d of shape) n *= d;
+  return n;
+}
+
+/** A float32 tensor from numbers. */
+export function f32(shape: readonly number[], data?: Float32Array | readonly number[]): NdArray & { data: Float32Array } {
+  const array =
+    data === undefined ? new Float32Array(sizeOf(shape)) : data instanceof Float32Array ? data : Float32Array.from(data);
+  return { dtype: 'f32', shape, data: array };
+}
+
+const f32Word = new Float32Array(1);
+const u32Word = new Uint32Array(f32Word.buffer);
+
+/** Widens one IEEE half (16 raw bits) to a number. */
+export function halfToNumber(h: number): number {
+  const sign = h & 0x8000 ? -1 : 1;
+  const exponent = (h >> 10) & 0x1f;
+  const fraction = h & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** Rounds a number to IEEE half (nearest, ties to even); overflow becomes infinity. */
+export function numberToHalf(value: number): number {
+  f32Word[0] = value;
+  const bits = u32Word[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude < 0x38800000) {
+    // Subnormal half: scale so that the fraction becomes an integer, rounding to even.
+    const scaled = Math.abs(f32Word[0]!) * 2 ** 24;
+    const low = Math.floor(scaled);
+    const rest = scaled - low;
+    return sign | (rest > 0.5 || (rest === 0.5 && low & 1) ? low + 1 : low);
+  }
+  const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
+  return sign | ((rounded - 0x38000000) >>> 13);
+}
+
+/** Widens raw half words to float32. */
+export function halfToF32(words: Uint16Array): Float32Array {
+  const out = new Float32Array(words.length);
+  for (let i = 0; i < words.length; i++) out[i] = halfToNumber(words[i]!);
+  return out;
+}
+
+/** Rounds float32 to raw half words. */
+export function f32ToHalf(values: Float32Array): Uint16Array {
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) out[i] = numberToHalf(values[i]!);
+  return out;
+}
+
+/** Widens raw bfloat16 words to float32 (exact). */
+export function bfloatToF32(words: Uint16Array): Float32Array {
+  const out = new Uint32Array(words.length);
+  for (let i = 0; i < words.length; i++) out[i] = words[i]! << 16;
+  return new Float32Array(out.buffer);
+}
+
+/** Any float or integer tensor as float32; returns the same array when it already is. */
+export function toF32(array: NdArray): Float32Array {
+  switch (array.dtype) {
+    case 'f32':
+      return array.data as Float32Array;
+    case 'f16':
+      return halfToF32(array.data as Uint16Array);
+    case 'bf16':
+      return bfloatToF32(array.data as Uint16Array);
+    default:
+      return Float32Array.from(array.data as ArrayLike<number | bigint>, Number);
+  }
+}

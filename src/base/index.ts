@@ -1,0 +1,26 @@
+// Layer 0: what everything else stands on. No dependencies, no Node built-ins.
+export {
+  bfloatToF32,
+  DTYPE_BYTES,
+  type DType,
+  f32,
+  f32ToHalf,
+  halfToF32,
+  halfToNumber,
+  type NdArray,
+  numberToHalf,
+  sizeOf,
+  type TypedData,
+  toF32,
+} from './arrays.ts';
+export {
+  assert,
+  type ErrorCode,
+  exitCodeOf,
+  InputError,
+  type InputProblem,
+  OrreryError,
+  show,
+  throwIfAborted,
+} from './errors.ts';
+export { hash32, type RandomStream, randomStream } from './random.ts';
