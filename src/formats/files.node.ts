@@ -1,0 +1,89 @@
+// Small file access helpers for Node: atomic writes, and disk errors in words. No format knowledge.
+
+import { randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { OrreryError } from '../base/index.ts';
+
+/** Turns an error of the file system into one that names the path and the next step. */
+export function diskError(error: unknown, action: string, path: string): OrreryError {
+  if (error instanceof OrreryError) return error;
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const why =
+    code === 'ENOSPC' || code === 'EDQUOT'
+      ? 'the disk is full; free some space or choose another folder'
+      : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+        ? 'no permission; choose a folder that you may write'
+        : code === 'ENOTDIR' || code === 'EEXIST'
+          ? 'a part of the path is a file, not a folder; choose another folder'
+          : code === 'EMFILE' || code === 'ENFILE'
+            ? 'too many open files; close some programs or raise the limit'
+            : `${code ?? String(error)}`;
+  return new OrreryError('disk', `cannot ${action} ${path}: ${why}`, { cause: error, details: { path, code } });
+}
+
+/** Writes all of `bytes` at a position of an open file. */
+export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  let done = 0;
+  // One write call takes at most 2 GiB on Linux.
+  while (done < bytes.length) {
+    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);
+  }
+}
+
+/** A file that appears under its name only when it is complete. */
+export type PendingFile = {
+  readonly fd: number;
+  /** Flushes to disk and gives the file its name, replacing an older one. */
+  commit(): void;
+  /** Removes what was written. Harmless after `commit`. */
+  abort(): void;
+};
+
+/** Starts a file under a temporary name beside `path`; makes the folder if needed. */
+export function createPendingFile(path: string): PendingFile {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`);
+  let fd: number;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    fd = openSync(temporary, 'wx+');
+  } catch (error) {
+    throw diskError(error, 'write', path);
+  }
+  let isOpen = true;
+  const abort = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    closeSync(fd);
+    rmSync(temporary, { force: true });
+  };
+  return {
+    fd,
+    abort,
+    commit: () => {
+      try {
+        fsyncSync(fd);
+        closeSync(fd);
+        isOpen = false;
+        renameSync(temporary, path);
+      } catch (error) {
+        abort();
+        rmSync(temporary, { force: true });
+        throw diskError(error, 'write', path);
+      }
+    },
+  };
+}
+
+/** Writes a whole file atomically: readers see the old content or the new one, never a part. */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  const file = createPendingFile(path);
+  try {
+    writeFully(file.fd, bytes, 0);
+  } catch (error) {
+    file.abort();
+    throw diskError(error, 'write', path);
+  }
+  file.commit();
+}
