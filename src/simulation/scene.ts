@@ -50,6 +50,10 @@ export type Body = {
   readonly angvel: Vec3;
   /** kg; 0 for static bodies. */
   readonly mass: number;
+  /** Centre of mass in the body frame. Default: that of the colliding parts at equal density. */
+  readonly com?: Vec3;
+  /** Principal moments of inertia about the centre of mass, kg·m², along the body axes. Default: that of the parts. */
+  readonly inertia?: Vec3;
   readonly parts: readonly Part[];
   /** Seconds during which the body is held still at its start pose (a lead-in before release). Default 0. */
   readonly holdSeconds?: number;
@@ -77,7 +81,10 @@ export type Material = {
   readonly gloss: number;
 };
 
-/** Friction and restitution that act between two bodies, whatever the engine's combine rule. `*` matches every name. */
+/**
+ * Friction and restitution that act between two bodies, whatever the engine's combine rule. `a` and `b` are body names;
+ * `*` matches every name, and a final `*` every name that starts so (`domino_*`).
+ */
 export type PairRule = {
   readonly a: string;
   readonly b: string;
@@ -116,6 +123,8 @@ export type Scene = {
   readonly version: 1;
   readonly scenario: string;
   readonly seed: number;
+  /** How many draws of this seed were rejected before this one. Default 0. */
+  readonly attempt?: number;
   /** Frames per second of rendering. */
   readonly fps: number;
   readonly frames: number;
@@ -131,6 +140,23 @@ export type Scene = {
   readonly cameras: readonly Camera[];
 };
 
+/** The start of a touch between two bodies. */
+export type Contact = {
+  /** Seconds from frame 0. */
+  readonly time: number;
+  /** Last frame at or before the touch. */
+  readonly frame: number;
+  /** Physics step within that frame. */
+  readonly substep: number;
+  readonly a: number;
+  readonly b: number;
+  readonly point: Vec3;
+  /** Unit normal from a to b. */
+  readonly normal: Vec3;
+  /** N·s, summed over the first 5 ms of the touch. */
+  readonly impulse: number;
+};
+
 /**
  * The poses of all bodies at every frame: the truth that renders and captions are made from.
  * `poses`: float64 [frames, bodies, 7], each x y z then w x y z.
@@ -139,4 +165,8 @@ export type Trajectory = {
   readonly frames: number;
   readonly bodies: number;
   readonly poses: Float64Array;
+  /** float64 [frames, bodies, 6]: linear velocity of the centre of mass, then angular velocity; world frame. */
+  readonly velocities?: Float64Array;
+  /** Touches in order of time. */
+  readonly contacts?: readonly Contact[];
 };
