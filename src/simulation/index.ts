@@ -1,0 +1,45 @@
+// Layer 4: scenes, physics, rendering with ground truth, captions and data sets of simulated worlds.
+export {
+  eyeOf,
+  type Lens,
+  lookAt,
+  matrixAt,
+  type Orbit,
+  orbitCamera,
+  project,
+  toCamera,
+} from './cameras.ts';
+export { type BodyState, ENGINE, openPhysics, type Physics, simulate, stepFor } from './physics.ts';
+export { surfaceOf } from './physics-pairs.ts';
+export {
+  buildScene,
+  SCENARIOS,
+  type ScenarioName,
+  type SceneOptions,
+  type SimulatedClip,
+  simulateClip,
+} from './scenarios/index.ts';
+export type {
+  Body,
+  BodyClass,
+  Camera,
+  Contact,
+  Joint,
+  Light,
+  Material,
+  PairRule,
+  Part,
+  Quat,
+  Scene,
+  Trajectory,
+  Vec3,
+} from './scene.ts';
+export {
+  contactsBetween,
+  orientationAt,
+  positionAt,
+  STATE_FIELDS,
+  stateBytes,
+  trajectoryHash,
+  velocityAt,
+} from './trajectory.ts';
