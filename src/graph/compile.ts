@@ -1,0 +1,144 @@
+// From output tensors to the bytes of an ONNX model: passes, deterministic names, weights by reference.
+import { assert, DTYPE_BYTES, type DType, type NdArray, numberToHalf, OrreryError, sizeOf } from '../base/index.ts';
+import type { Emit, OnnxAttr } from './op.ts';
+import { ONNX_DTYPE } from './ops/elementwise.ts';
+import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from './onnx/protobuf.ts';
+import { fuse, mergeEqual, unfold } from './passes.ts';
+import { isConstant, isInput, isParam, type Node, type Tensor, type TensorType, topologicalOrder } from './tensor.ts';
+
+/** Where the values of a weight come from. */
+export type WeightSource =
+  /** Fed at every run under the weight's name: training. */
+  | { readonly kind: 'input' }
+  /** Bytes inside a file of the model folder (plain file name); other float types are converted at load. */
+  | { readonly kind: 'file'; readonly file: string; readonly offset: number; readonly length: number; readonly dtype: DType }
+  /** Written into the model. */
+  | { readonly kind: 'value'; readonly value: NdArray };
+
+export type CompileOptions = {
+  /** Source of each weight by name. Default: every weight is a run-time input. */
+  readonly weights?: (name: string, type: TensorType) => WeightSource;
+  /** True: only operators of the ONNX standard. Default false. */
+  readonly standard?: boolean;
+  readonly name?: string;
+};
+
+/** A graph ready to run: the ONNX bytes and what goes in and out. */
+export type CompiledGraph = {
+  readonly onnx: Uint8Array;
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+  /** Files of the model folder that the weights are read from. */
+  readonly files: readonly string[];
+  /** Number of ONNX nodes. */
+  readonly nodes: number;
+};
+
+/** Names become parts of ONNX value names; anything odd would only confuse other tools. */
+const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
+
+/** Compiles named outputs into one ONNX model. Equal graphs give equal bytes. */
+export function compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): CompiledGraph {
+  const { standard = false, weights = () => ({ kind: 'input' }) as const, name = 'orrery' } = options;
+  const names = Object.keys(outputs);
+  const tensors = optimise(names.map((n) => outputs[n]!), { standard });
+
+  const nodes: OnnxNode[] = [];
+  const initializers: OnnxInitializer[] = [];
+  const inputs: OnnxValue[] = [];
+  const files = new Set<string>();
+  const valueNames = new Map<Node, readonly string[]>();
+  const constants = new Map<string, string>();
+  const bigConstants = new Map<object, string>();
+  let current = '';
+  let serial = 0;
+
+  const e: Emit = {
+    standard,
+    node(type, ins, attrs: Readonly<Record<string, OnnxAttr>> = {}, { domain = '', outputs: count = 1 } = {}) {
+      const id = `${current}_${serial++}`;
+      const outs = Array.from({ length: count }, (_, i) => (count === 1 ? id : `${id}.${i}`));
+      nodes.push({ type, name: id, domain, inputs: ins, outputs: outs, attrs });
+      return outs;
+    },
+    constant(value) {
+      const small = sizeOf(value.shape) <= 1024;
+      const key = small ? `${value.dtype}|${value.shape}|${Array.from(value.data as ArrayLike<number | bigint>, String).join()}` : '';
+      const known = small ? constants.get(key) : bigConstants.get(value.data);
+      // The same numbers under another shape need their own initializer; big ones are shared only when the shape agrees.
+      if (known !== undefined && (small || known.endsWith(`[${value.shape.join('x')}]`))) return known;
+      const id = `c${initializers.length}${small ? '' : `[${value.shape.join('x')}]`}`;
+      initializers.push({ name: id, dtype: value.dtype, shape: value.shape, source: { data: value.data } });
+      if (small) constants.set(key, id);
+      else bigConstants.set(value.data, id);
+      return id;
+    },
+    ints: (values) => e.constant({ dtype: 'i64', shape: [values.length], data: BigInt64Array.from(values, BigInt) }),
+    scalar(value, like) {
+      if (like.dtype === 'f16') return e.constant({ dtype: 'f16', shape: [], data: Uint16Array.of(numberToHalf(value)) });
+      if (like.dtype === 'i64') return e.constant({ dtype: 'i64', shape: [], data: BigInt64Array.of(BigInt(value)) });
+      if (like.dtype === 'i32') return e.constant({ dtype: 'i32', shape: [], data: Int32Array.of(value) });
+      assert(like.dtype === 'f32', `scalar of type ${like.dtype}`);
+      return e.constant({ dtype: 'f32', shape: [], data: Float32Array.of(value) });
+    },
+  };
+
+  const weightValue = (id: string, type: TensorType): string => {
+    const source = weights(id, type);
+    if (source.kind === 'input') {
+      inputs.push({ name: id, dtype: type.dtype, shape: type.shape });
+      return id;
+    }
+    const dtype = source.kind === 'file' ? source.dtype : source.value.dtype;
+    if (source.kind === 'file') {
+      const bytes = sizeOf(type.shape) * DTYPE_BYTES[dtype];
+      if (bytes !== source.length) {
+        throw new OrreryError('model', `weight ${id}: ${source.length} bytes in ${source.file}, but [${type.shape}] ${dtype} needs ${bytes}`);
+      }
+      files.add(source.file);
+      const { file, offset, length } = source;
+      initializers.push({ name: id, dtype, shape: type.shape, source: { file, offset, length } });
+    } else {
+      initializers.push({ name: id, dtype, shape: type.shape, source: { data: source.value.data } });
+    }
+    if (dtype === type.dtype) return id;
+    current = 'widen';
+    return e.node('Cast', [id], { to: ONNX_DTYPE[type.dtype] })[0]!;
+  };
+
+  for (const node of topologicalOrder(tensors)) {
+    if (isInput(node)) {
+      const { name: id, dtype, shape } = node.attrs;
+      assert(!inputs.some((i) => i.name === id), `two inputs are named ${id}`);
+      inputs.push({ name: id, dtype, shape });
+      valueNames.set(node, [id]);
+    } else if (isParam(node)) {
+      valueNames.set(node, [weightValue(node.attrs.name, node.attrs)]);
+    } else if (isConstant(node)) {
+      valueNames.set(node, [e.constant(node.attrs.value)]);
+    } else {
+      current = plain(node.op.name);
+      const ins = node.inputs.map((t) => valueNames.get(t.node)![t.index]!);
+      valueNames.set(node, node.op.onnx(e, ins, node));
+    }
+  }
+
+  // Outputs get the caller's names through Identity: a value may be two outputs, or an input at the same time.
+  current = 'out';
+  const onnxOutputs: OnnxValue[] = [];
+  for (const [i, t] of tensors.entries()) {
+    const id = names[i]!;
+    nodes.push({ type: 'Identity', name: `out_${id}`, domain: '', inputs: [valueNames.get(t.node)![t.index]!], outputs: [id], attrs: {} });
+    onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
+  }
+  const onnx = writeOnnx({ graphName: name, nodes, initializers, inputs, outputs: onnxOutputs });
+  return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: nodes.length };
+}
+
+/** The passes in order. Exported for tests and for counting. */
+export function optimise(outputs: readonly Tensor[], options: { standard: boolean }): Tensor[] {
+  const unfolded = unfold(outputs, options);
+  const merged = mergeEqual(unfolded);
+  // Fusions write contrib operators; what they leave equal is merged once more.
+  return options.standard ? merged : mergeEqual(fuse(merged));
+}

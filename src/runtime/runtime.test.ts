@@ -1,0 +1,47 @@
+import { expect, it } from 'vitest';
+import { f32 } from '../base/index.ts';
+import { add, attention, compile, conv, gradients, input, linear, mul, param, rmsNorm, silu, sum } from '../graph/index.ts';
+import { openRuntime } from './index.ts';
+
+it('runs a small graph with its gradients', async () => {
+  const x = input('x', [2, 3]);
+  const w = param('w', [4, 3]);
+  const loss = sum(mul(linear(x, w), linear(x, w)));
+  const [gw] = gradients(loss, [w]);
+  await using runtime = openRuntime();
+  const session = await runtime.load(compile({ loss, gw: gw! }));
+  const out = await session.run({ x: f32([2, 3], [1, 2, 3, 4, 5, 6]), w: f32([4, 3], new Float32Array(12).fill(1)) });
+  expect(out['loss']!.data[0]).toBeCloseTo(4 * (36 + 225));
+  expect(Array.from(out['gw']!.data as Float32Array).slice(0, 3)).toEqual([2 * (6 + 60), 2 * (12 + 75), 2 * (18 + 90)]);
+});
+
+it('keeps state between runs and updates it in place', async () => {
+  const p = input('p', [3]);
+  const session = compile({ next: add(p, 1) });
+  await using runtime = openRuntime();
+  const loaded = await runtime.load(session);
+  await runtime.setState('p', f32([3], [1, 2, 3]));
+  for (let i = 0; i < 5; i++) await loaded.run({}, { state: { p: 'p' }, keep: { next: 'p' }, inPlace: true });
+  expect(Array.from((await runtime.getState('p'))!.data as Float32Array)).toEqual([6, 7, 8]);
+});
+
+it('writes fused and standard forms that agree', async () => {
+  const q = input('q', [1, 4, 2, 8]);
+  const x = input('x', [1, 2, 5, 5]);
+  const w = param('w', [3, 2, 3, 3]);
+  const y = conv(silu(x), w, undefined, { padBefore: [1, 1], padAfter: [1, 1] });
+  const outs = { a: attention(q, q, q, { causal: true }), n: rmsNorm(q, param('g', [8])), y };
+  await using runtime = openRuntime();
+  const feeds = {
+    q: f32([1, 4, 2, 8], Float32Array.from({ length: 64 }, (_, i) => Math.sin(i))),
+    x: f32([1, 2, 5, 5], Float32Array.from({ length: 50 }, (_, i) => Math.cos(i))),
+    w: f32([3, 2, 3, 3], Float32Array.from({ length: 54 }, (_, i) => Math.sin(2 * i))),
+    g: f32([8], [1, 2, 3, 4, 5, 6, 7, 8]),
+  };
+  const fused = await (await runtime.load(compile(outs))).run(feeds);
+  const standard = await (await runtime.load(compile(outs, { standard: true }))).run(feeds);
+  for (const name of ['a', 'n', 'y']) {
+    const [f, s] = [fused[name]!.data as Float32Array, standard[name]!.data as Float32Array];
+    for (let i = 0; i < f.length; i++) expect(Math.abs(f[i]! - s[i]!)).toBeLessThan(1e-5);
+  }
+});
