@@ -32,7 +32,7 @@ export function storyOf(scene: Scene, trajectory: Trajectory, random: RandomStre
 }
 
 const MAX_MOMENTS = 4;
-/** Touches in the first moments are objects that stand where they were put. */
+/** Touches in the first moments after the release are objects that stand where they were put. */
 const SETTLING_SECONDS = 0.06;
 
 function momentsOf({ scene, trajectory, things }: Clip): Story['moments'] {
@@ -41,9 +41,10 @@ function momentsOf({ scene, trajectory, things }: Clip): Story['moments'] {
   const seen = new Set<string>();
   for (const { a, b, time } of trajectory.contacts ?? []) {
     const pair = `${Math.min(a, b)}-${Math.max(a, b)}`;
-    if (time < SETTLING_SECONDS || time > end || seen.has(pair)) continue;
-    seen.add(pair);
     const [first, second] = [a, b].map((id) => things.find((thing) => thing.body.id === id));
+    const released = Math.max(first?.body.holdSeconds ?? 0, second?.body.holdSeconds ?? 0);
+    if (time < released + SETTLING_SECONDS || time > end || seen.has(pair)) continue;
+    seen.add(pair);
     const mover = first ?? second;
     if (mover === undefined) continue;
     const other = mover === first ? second : undefined;
@@ -96,7 +97,7 @@ function many(things: readonly Thing[], one: string, more: string): string {
 }
 
 const tellFall: Teller = (clip) => {
-  const { things, random, trajectory, scene } = clip;
+  const { things, random, trajectory } = clip;
   const falling = things.filter((thing) => isHeldOrHigh(clip, thing));
   const standing = things.filter((thing) => !falling.includes(thing));
   const near = standing.length === 0 ? '' : ` next to ${groupOf(standing)}`;
@@ -108,19 +109,20 @@ const tellFall: Teller = (clip) => {
   const end = random.pick([' and bounces', ' from rest and bounces', '']);
   const tail = falling.length === 1 ? end : end.replace('bounces', 'bounce');
   const onto = `onto a {floor}${near}`;
-  const bounces = falling.map((thing) => ({ thing, count: contactsBetween(trajectory, 1, thing.body.id).length }));
-  const told = bounces.map(({ thing, count }) => {
-    const times =
-      count === 0 ? 'does not reach the floor' : count === 1 ? 'lands once' : `lands ${numberWord(count)} times`;
-    return `${nameOf(thing, things)} ${times}`;
+  const told = falling.map((thing) => {
+    const landings = contactsBetween(trajectory, 1, thing.body.id).length;
+    const name = nameOf(thing, things);
+    if (landings === 0) return `${name} is still falling`;
+    if (thing.shape !== 'ball' || landings === 1) return fateOf(clip, thing);
+    return `${name} bounces ${landings === 2 ? 'once' : landings === 3 ? 'twice' : 'several times'}`;
   });
   return {
     summary: tail.includes('from rest')
       ? `${groupOf(falling)} ${verb} from rest ${onto} and ${many(falling, 'bounces', 'bounce')}`
       : `${groupOf(falling)} ${verb} ${onto}${tail}`,
     start: `${list(falling.map((t) => nameOf(t, things)))} ${many(falling, 'starts', 'start')} in the air above the floor`,
-    outcome: scene.frames > 1 ? list(told) : undefined,
-  } as Omit<Story, 'moments'>;
+    outcome: list(told),
+  };
 };
 
 const tellCollision: Teller = (clip) => {

@@ -9,6 +9,7 @@ export {
   project,
   toCamera,
 } from './cameras.ts';
+export { type CaptionOptions, type CaptionStyle, captionOf } from './captions.ts';
 export { type BodyState, ENGINE, openPhysics, type Physics, simulate, stepFor } from './physics.ts';
 export { surfaceOf } from './physics-pairs.ts';
 export {

@@ -29,12 +29,12 @@ export type TableThing = {
 };
 
 const FLOORS: Readonly<Record<string, Material>> = {
-  wood: floor('wood', [0.36, 0.25, 0.16], [0.3, 0.2, 0.125], 1.4),
-  tiles: floor('tiles', [0.4, 0.39, 0.37], [0.33, 0.32, 0.31], 1.5),
-  checker: floor('checker', [0.37, 0.38, 0.39], [0.31, 0.32, 0.33], 1.6),
-  stone: floor('fbm', [0.34, 0.34, 0.35], [0.28, 0.28, 0.29], 1.6),
-  grey: floor('flat', [0.34, 0.35, 0.36], [0.34, 0.35, 0.36], 1),
-  beige: floor('flat', [0.42, 0.37, 0.3], [0.42, 0.37, 0.3], 1),
+  wood: floor('wood', [0.2, 0.125, 0.072], [0.165, 0.1, 0.056], 1.4),
+  tiles: floor('tiles', [0.21, 0.2, 0.185], [0.16, 0.15, 0.14], 1.5),
+  checker: floor('checker', [0.2, 0.205, 0.21], [0.155, 0.16, 0.165], 1.6),
+  stone: floor('fbm', [0.18, 0.18, 0.19], [0.14, 0.14, 0.145], 1.6),
+  grey: floor('flat', [0.18, 0.185, 0.19], [0.18, 0.185, 0.19], 1),
+  beige: floor('flat', [0.24, 0.19, 0.135], [0.24, 0.19, 0.135], 1),
 };
 
 function floor(texture: Material['texture'], color: Vec3, color2: Vec3, scale: number): Material {
@@ -47,6 +47,9 @@ export function addTable(builder: SceneBuilder, draw: Draw): void {
   const material = builder.material(`floor_${name}`, FLOORS[name]!);
   builder.body({ name: 'floor', class: 'floor', kind: 'static', pos: [0, 0, 0], parts: [part('plane', [], material)] });
   builder.pair('*', '*', 0.5, 0.3);
+  // Boxes glide a little when they are hit, so that a hit shows.
+  builder.pair('box_*', 'floor', 0.25, 0.25);
+  builder.pair('cylinder_*', 'floor', 0.25, 0.25);
   builder.pair('ball_*', '*', 0.5, 0.4);
   builder.pair('ball_*', 'floor', 0.5, 0.72);
   builder.pair('ball_*', 'ball_*', 0.15, 0.85);
@@ -57,7 +60,13 @@ export function tableLight(draw: Draw): Light {
   const random = draw.stream('light');
   const azimuth = random.uniform(-130, -50) * degrees;
   const light = sky(azimuth, random.uniform(50, 60) * degrees);
-  return { ...light, fog: [7, 18] };
+  return {
+    ...light,
+    // Dimmer than the benchmark's sun: colours stay clear of white and easy to tell apart.
+    sunColor: [1.35, 1.28, 1.18],
+    ambient: [0.24, 0.27, 0.32],
+    fog: [7, 18],
+  };
 }
 
 /** One static front view (the eye on the −y side), close enough that objects are 24 pixels or more at 128×128. */
@@ -87,7 +96,7 @@ export function tableThing(
   index: number,
   kind: TableKind,
   color: ColorName,
-  sizes: readonly [number, number] = [0.22, 0.3],
+  sizes: readonly [number, number] = [0.25, 0.32],
 ): TableThing {
   const base = PALETTE[color];
   const faint: Vec3 = [base[0] * 0.72 + 0.05, base[1] * 0.72 + 0.05, base[2] * 0.72 + 0.05];
@@ -102,7 +111,7 @@ export function tableThing(
     gloss: 60,
   });
   const ballRadius = random.uniform(...sizes);
-  const radius = kind === 'ball' ? ballRadius : ballRadius * 0.85;
+  const radius = kind === 'ball' ? ballRadius : ballRadius * 0.88;
   const tall = kind === 'ball' ? radius : radius * random.uniform(0.85, 1.1);
   const [shape, size, volume]: [Part['shape'], readonly number[], number] =
     kind === 'ball'

@@ -5,9 +5,9 @@ import { add, axisAngle, rotate } from '../vector.ts';
 import { part, type SceneBuilder } from './builder.ts';
 
 const FIXED: readonly Vec3[] = [
-  [0.5, 0.5, 0.52],
-  [0.45, 0.4, 0.34],
-  [0.36, 0.4, 0.46],
+  [0.3, 0.3, 0.31],
+  [0.27, 0.23, 0.18],
+  [0.19, 0.22, 0.27],
 ];
 
 /** A ramp that falls towards +x (`side` 1) or −x (−1); its upper surface meets the floor at x = `foot`. */

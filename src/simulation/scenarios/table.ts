@@ -60,7 +60,7 @@ export function tableFreefall(draw: Draw): Scene {
   const jitter = [0.35, 0.14, 0.05][count - 1]!;
   const slots = random.shuffle([...spread]);
   // What is seen of the fall before the given frames end; the drop is always longer than that.
-  const evidence = random.uniform(0.1, 0.24);
+  const evidence = random.uniform(0.14, 0.25);
   list.forEach((thing, i) => {
     const x = slots[i]! + random.uniform(-jitter, jitter);
     const y = random.uniform(-0.25, 0.25);
@@ -165,7 +165,7 @@ export function tableRamp(draw: Draw): Scene {
     : hasBlock
       ? ['ball', random.pick(['box', 'cylinder', 'ball'] as const)]
       : ['ball'];
-  const [first, second] = things(builder, random, kinds, [0.2, 0.26]) as [TableThing, TableThing?];
+  const [first, second] = things(builder, random, kinds, [0.23, 0.28]) as [TableThing, TableThing?];
   const y = random.uniform(-0.08, 0.08);
   if (isClimb) {
     const time = random.uniform(0.75 * lead, lead + 0.2 * (end - lead));
@@ -193,14 +193,16 @@ export function tableTrough(draw: Draw): Scene {
   addTrough(builder, draw.stream('materials'), radius, 1.05);
   builder.pair('ball_*', 'trough', 0.6, 0.2);
   const isPair = random.uniform() < 0.4;
-  const list = things(builder, random, isPair ? ['ball', 'ball'] : ['ball'], [0.21, 0.26]);
+  const list = things(builder, random, isPair ? ['ball', 'ball'] : ['ball'], [0.23, 0.28]);
   const side = random.pick([-1, 1]);
   const isResting = isPair && random.uniform() < 0.3;
   const hold = Math.max(0, lead - random.uniform(0.15, 0.7));
+  // In one plane: a hit off the plane would throw the balls out over the side.
+  const y = random.uniform(-0.06, 0.06);
   list.forEach((thing, i) => {
     const angle = i === 1 && isResting ? 0 : (i === 0 ? side : -side) * random.uniform(0.42, 0.8);
     const path = radius - thing.radius - 0.002;
-    const pos: Vec3 = [path * Math.sin(angle), random.uniform(-0.05, 0.05), 0.06 + radius - path * Math.cos(angle)];
+    const pos: Vec3 = [path * Math.sin(angle), y, 0.06 + radius - path * Math.cos(angle)];
     builder.body({ ...standing(thing, 0, 0), pos, ...(hold > 0 ? { holdSeconds: hold } : {}) });
   });
   return finish(builder, draw);
