@@ -33,9 +33,16 @@ export function sizeOf(shape: readonly number[]): number {
 }
 
 /** A float32 tensor from numbers. */
-export function f32(shape: readonly number[], data?: Float32Array | readonly number[]): NdArray & { data: Float32Array } {
+export function f32(
+  shape: readonly number[],
+  data?: Float32Array | readonly number[],
+): NdArray & { data: Float32Array } {
   const array =
-    data === undefined ? new Float32Array(sizeOf(shape)) : data instanceof Float32Array ? data : Float32Array.from(data);
+    data === undefined
+      ? new Float32Array(sizeOf(shape))
+      : data instanceof Float32Array
+        ? data
+        : Float32Array.from(data);
   return { dtype: 'f32', shape, data: array };
 }
 

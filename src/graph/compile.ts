@@ -1,8 +1,8 @@
 // From output tensors to the bytes of an ONNX model: passes, deterministic names, weights by reference.
 import { assert, DTYPE_BYTES, type DType, type NdArray, numberToHalf, OrreryError, sizeOf } from '../base/index.ts';
+import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from './onnx/protobuf.ts';
 import type { Emit, OnnxAttr } from './op.ts';
 import { ONNX_DTYPE } from './ops/elementwise.ts';
-import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from './onnx/protobuf.ts';
 import { fuse, mergeEqual, unfold } from './passes.ts';
 import { isConstant, isInput, isParam, type Node, type Tensor, type TensorType, topologicalOrder } from './tensor.ts';
 
@@ -11,7 +11,13 @@ export type WeightSource =
   /** Fed at every run under the weight's name: training. */
   | { readonly kind: 'input' }
   /** Bytes inside a file of the model folder (plain file name); other float types are converted at load. */
-  | { readonly kind: 'file'; readonly file: string; readonly offset: number; readonly length: number; readonly dtype: DType }
+  | {
+      readonly kind: 'file';
+      readonly file: string;
+      readonly offset: number;
+      readonly length: number;
+      readonly dtype: DType;
+    }
   /** Written into the model. */
   | { readonly kind: 'value'; readonly value: NdArray };
 
@@ -41,7 +47,10 @@ const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 export function compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): CompiledGraph {
   const { standard = false, weights = () => ({ kind: 'input' }) as const, name = 'orrery' } = options;
   const names = Object.keys(outputs);
-  const tensors = optimise(names.map((n) => outputs[n]!), { standard });
+  const tensors = optimise(
+    names.map((n) => outputs[n]!),
+    { standard },
+  );
 
   const nodes: OnnxNode[] = [];
   const initializers: OnnxInitializer[] = [];
@@ -63,7 +72,9 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     },
     constant(value) {
       const small = sizeOf(value.shape) <= 1024;
-      const key = small ? `${value.dtype}|${value.shape}|${Array.from(value.data as ArrayLike<number | bigint>, String).join()}` : '';
+      const key = small
+        ? `${value.dtype}|${value.shape}|${Array.from(value.data as ArrayLike<number | bigint>, String).join()}`
+        : '';
       const known = small ? constants.get(key) : bigConstants.get(value.data);
       // The same numbers under another shape need their own initializer; big ones are shared only when the shape agrees.
       if (known !== undefined && (small || known.endsWith(`[${value.shape.join('x')}]`))) return known;
@@ -75,7 +86,8 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     },
     ints: (values) => e.constant({ dtype: 'i64', shape: [values.length], data: BigInt64Array.from(values, BigInt) }),
     scalar(value, like) {
-      if (like.dtype === 'f16') return e.constant({ dtype: 'f16', shape: [], data: Uint16Array.of(numberToHalf(value)) });
+      if (like.dtype === 'f16')
+        return e.constant({ dtype: 'f16', shape: [], data: Uint16Array.of(numberToHalf(value)) });
       if (like.dtype === 'i64') return e.constant({ dtype: 'i64', shape: [], data: BigInt64Array.of(BigInt(value)) });
       if (like.dtype === 'i32') return e.constant({ dtype: 'i32', shape: [], data: Int32Array.of(value) });
       assert(like.dtype === 'f32', `scalar of type ${like.dtype}`);
@@ -93,7 +105,10 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     if (source.kind === 'file') {
       const bytes = sizeOf(type.shape) * DTYPE_BYTES[dtype];
       if (bytes !== source.length) {
-        throw new OrreryError('model', `weight ${id}: ${source.length} bytes in ${source.file}, but [${type.shape}] ${dtype} needs ${bytes}`);
+        throw new OrreryError(
+          'model',
+          `weight ${id}: ${source.length} bytes in ${source.file}, but [${type.shape}] ${dtype} needs ${bytes}`,
+        );
       }
       files.add(source.file);
       const { file, offset, length } = source;
@@ -128,7 +143,14 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
   const onnxOutputs: OnnxValue[] = [];
   for (const [i, t] of tensors.entries()) {
     const id = names[i]!;
-    nodes.push({ type: 'Identity', name: `out_${id}`, domain: '', inputs: [valueNames.get(t.node)![t.index]!], outputs: [id], attrs: {} });
+    nodes.push({
+      type: 'Identity',
+      name: `out_${id}`,
+      domain: '',
+      inputs: [valueNames.get(t.node)![t.index]!],
+      outputs: [id],
+      attrs: {},
+    });
     onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
   }
   const onnx = writeOnnx({ graphName: name, nodes, initializers, inputs, outputs: onnxOutputs });

@@ -19,7 +19,10 @@ export function unfusedOf(node: Node): readonly Tensor[] {
  * @returns tensors of the shapes of `wrt`; zeros where the loss does not depend on one
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
-  assert(loss.shape.every((d) => d === 1), `gradients of a loss of shape [${loss.shape}]; reduce it to a scalar first`);
+  assert(
+    loss.shape.every((d) => d === 1),
+    `gradients of a loss of shape [${loss.shape}]; reduce it to a scalar first`,
+  );
   return vectorJacobian([loss], [expand(scalar(1, loss), loss.shape)], wrt).map(
     (g, i) => g ?? expand(scalar(0, wrt[i]!), wrt[i]!.shape),
   );
@@ -45,7 +48,10 @@ export function vectorJacobian(
 
   const upstream = new Map<Node, (Tensor | undefined)[]>();
   const accumulate = (t: Tensor, g: Tensor): void => {
-    assert(g.shape.length === t.shape.length && g.shape.every((d, i) => d === t.shape[i]), `gradient [${g.shape}] of a tensor [${t.shape}] of ${t.node.op.name}`);
+    assert(
+      g.shape.length === t.shape.length && g.shape.every((d, i) => d === t.shape[i]),
+      `gradient [${g.shape}] of a tensor [${t.shape}] of ${t.node.op.name}`,
+    );
     const list = upstream.get(t.node) ?? new Array<Tensor | undefined>(t.node.outputs.length).fill(undefined);
     const old = list[t.index];
     list[t.index] = old === undefined ? g : add(old, g);
@@ -100,7 +106,10 @@ const recomputeOp: Op<BlockAttrs> = {
  * Runs `build` on `inputs` and marks the block for recomputation (activation checkpointing): only the inputs are kept for
  * the backward pass. Weights used inside are found by themselves; every other tensor that `build` reads must be in `inputs`.
  */
-export function recompute(build: (inputs: readonly Tensor[]) => readonly Tensor[], inputs: readonly Tensor[]): readonly Tensor[] {
+export function recompute(
+  build: (inputs: readonly Tensor[]) => readonly Tensor[],
+  inputs: readonly Tensor[],
+): readonly Tensor[] {
   const own = new Set(inputs.map((t) => t.node));
   const leaves: Tensor[] = [];
   for (const node of topologicalOrder(build(inputs))) {

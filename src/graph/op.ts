@@ -13,7 +13,12 @@ export type GradArgs<A> = {
 };
 
 /** Attribute values of ONNX nodes. Plain numbers and number lists are integers; floats are wrapped. */
-export type OnnxAttr = number | string | readonly number[] | { readonly float: number } | { readonly strings: readonly string[] };
+export type OnnxAttr =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly strings: readonly string[] };
 
 /** Where an op writes its ONNX nodes. */
 export type Emit = {

@@ -40,7 +40,9 @@ export function unfold(outputs: readonly Tensor[], options: { standard: boolean 
       if (options.standard && node.op.contrib === true) return true;
       if (node.unfused === undefined) return false;
       const borders = new Set(node.inputs.map((t) => t.node));
-      return topologicalOrder(node.unfused, borders).some((inner) => !borders.has(inner) && !isConstant(inner) && reachable.has(inner));
+      return topologicalOrder(node.unfused, borders).some(
+        (inner) => !borders.has(inner) && !isConstant(inner) && reachable.has(inner),
+      );
     };
     const chosen = new Set(order.filter(mustUnfold));
     if (chosen.size === 0) return current;

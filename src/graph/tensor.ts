@@ -75,7 +75,10 @@ export function param(name: string, shape: readonly number[], dtype: DType = 'f3
 
 /** A constant tensor. */
 export function constant(value: NdArray): Tensor {
-  assert(value.data.length === sizeOf(value.shape), `constant of ${value.data.length} numbers and shape [${value.shape}]`);
+  assert(
+    value.data.length === sizeOf(value.shape),
+    `constant of ${value.data.length} numbers and shape [${value.shape}]`,
+  );
   return makeNode(constantOp, [], { value })[0]!;
 }
 

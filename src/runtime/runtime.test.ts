@@ -1,6 +1,19 @@
 import { expect, it } from 'vitest';
 import { f32 } from '../base/index.ts';
-import { add, attention, compile, conv, gradients, input, linear, mul, param, rmsNorm, silu, sum } from '../graph/index.ts';
+import {
+  add,
+  attention,
+  compile,
+  conv,
+  gradients,
+  input,
+  linear,
+  mul,
+  param,
+  rmsNorm,
+  silu,
+  sum,
+} from '../graph/index.ts';
 import { openRuntime } from './index.ts';
 
 it('runs a small graph with its gradients', async () => {
@@ -33,9 +46,18 @@ it('writes fused and standard forms that agree', async () => {
   const outs = { a: attention(q, q, q, { causal: true }), n: rmsNorm(q, param('g', [8])), y };
   await using runtime = openRuntime();
   const feeds = {
-    q: f32([1, 4, 2, 8], Float32Array.from({ length: 64 }, (_, i) => Math.sin(i))),
-    x: f32([1, 2, 5, 5], Float32Array.from({ length: 50 }, (_, i) => Math.cos(i))),
-    w: f32([3, 2, 3, 3], Float32Array.from({ length: 54 }, (_, i) => Math.sin(2 * i))),
+    q: f32(
+      [1, 4, 2, 8],
+      Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)),
+    ),
+    x: f32(
+      [1, 2, 5, 5],
+      Float32Array.from({ length: 50 }, (_, i) => Math.cos(i)),
+    ),
+    w: f32(
+      [3, 2, 3, 3],
+      Float32Array.from({ length: 54 }, (_, i) => Math.sin(2 * i)),
+    ),
     g: f32([8], [1, 2, 3, 4, 5, 6, 7, 8]),
   };
   const fused = await (await runtime.load(compile(outs))).run(feeds);

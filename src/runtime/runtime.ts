@@ -88,7 +88,9 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
     if (reply.ok) call?.resolve(reply.result);
     else call?.reject(new OrreryError(reply.code, reply.message));
   });
-  worker.on('error', (cause) => failAll(new OrreryError('internal', `the engine's worker thread failed: ${cause}`, { cause })));
+  worker.on('error', (cause) =>
+    failAll(new OrreryError('internal', `the engine's worker thread failed: ${cause}`, { cause })),
+  );
   worker.on('exit', () => failAll(new OrreryError('internal', "the engine's worker thread has ended")));
 
   const call = (request: Request, move: ArrayBuffer[] = []): Promise<unknown> => {
@@ -126,7 +128,8 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
             const fed = feeds[name];
             assert(fed !== undefined || state[name] !== undefined, `input ${name} is not fed`);
             if (fed === undefined) continue;
-            const fits = fed.dtype === dtype && sizeOf(fed.shape) === sizeOf(shape) && fed.shape.every((d, i) => d === shape[i]);
+            const fits =
+              fed.dtype === dtype && sizeOf(fed.shape) === sizeOf(shape) && fed.shape.every((d, i) => d === shape[i]);
             assert(fits, `input ${name}: got ${fed.dtype} [${fed.shape}], the graph has ${dtype} [${shape}]`);
           }
           const wanted = fetch ?? graph.outputs.map((o) => o.name).filter((n) => keep[n] === undefined);

@@ -65,7 +65,10 @@ async function load(r: LoadRequest): Promise<{ inputs: readonly string[]; output
   } catch (cause) {
     const text = String((cause as Error).message ?? cause);
     if (r.device !== 'cpu' && /provider|vulkan|webgpu|cuda|adapter|device/i.test(text)) {
-      throw new OrreryError('device', `device ${r.device} is not usable here: ${text}; use --device cpu, or run orrery doctor`);
+      throw new OrreryError(
+        'device',
+        `device ${r.device} is not usable here: ${text}; use --device cpu, or run orrery doctor`,
+      );
     }
     throw new OrreryError('internal', `ONNX Runtime refused the graph: ${text}`, { cause });
   }

@@ -86,7 +86,9 @@ export type OnnxInitializer = {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly source: { readonly data: TypedData } | { readonly file: string; readonly offset: number; readonly length: number };
+  readonly source:
+    | { readonly data: TypedData }
+    | { readonly file: string; readonly offset: number; readonly length: number };
 };
 
 export type OnnxValue = { readonly name: string; readonly dtype: DType; readonly shape: readonly number[] };

@@ -22,9 +22,15 @@ const attentionOp: Op<AttentionAttrs> = {
   formula: 'y = softmax(q·kᵀ·scale [+ mask])·v per head; q, k, v [B, L, N, D]',
   infer: ([q, k, v, mask]) => {
     const fits =
-      q!.shape.length === 4 && k!.shape.length === 4 && v!.shape.length === 4 &&
-      q!.shape[0] === k!.shape[0] && q!.shape[2] === k!.shape[2] && q!.shape[3] === k!.shape[3] &&
-      k!.shape[1] === v!.shape[1] && k!.shape[2] === v!.shape[2] && (mask === undefined || mask.shape.length === 4);
+      q!.shape.length === 4 &&
+      k!.shape.length === 4 &&
+      v!.shape.length === 4 &&
+      q!.shape[0] === k!.shape[0] &&
+      q!.shape[2] === k!.shape[2] &&
+      q!.shape[3] === k!.shape[3] &&
+      k!.shape[1] === v!.shape[1] &&
+      k!.shape[2] === v!.shape[2] &&
+      (mask === undefined || mask.shape.length === 4);
     assert(fits, `attention of q [${q!.shape}], k [${k!.shape}], v [${v!.shape}]`);
     return [{ dtype: q!.dtype, shape: [q!.shape[0]!, q!.shape[1]!, q!.shape[2]!, v!.shape[3]!] }];
   },

@@ -5,8 +5,8 @@ import { assert } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { makeNode, type Tensor } from '../tensor.ts';
 import { mul } from './elementwise.ts';
-import { sum, sumTo } from './reduce.ts';
 import { matmul } from './linear.ts';
+import { sum, sumTo } from './reduce.ts';
 import { flip, pad, reshape, sliceMany, stack, transpose } from './shape.ts';
 
 /** Geometry of a convolution; every list has one entry per spatial axis. */
@@ -31,7 +31,11 @@ const convOp: Op<ConvGeometry> = {
   formula: 'y[n, o, p] = Σ_{c, k} w[o, c, k]·x[n, c, p·stride + k·dilation − pad] [+ b[o]], zero padding',
   infer: ([x, w, b], g) => {
     const rank = x!.shape.length - 2;
-    const fits = w!.shape.length === rank + 2 && w!.shape[1] === x!.shape[1] && g.strides.length === rank && (b === undefined || b.shape[0] === w!.shape[0]);
+    const fits =
+      w!.shape.length === rank + 2 &&
+      w!.shape[1] === x!.shape[1] &&
+      g.strides.length === rank &&
+      (b === undefined || b.shape[0] === w!.shape[0]);
     assert(fits, `conv of [${x!.shape}] with weight [${w!.shape}]${b ? ` and bias [${b.shape}]` : ''}`);
     const space = x!.shape.slice(2).map((size, i) => outputSize(size, w!.shape[i + 2]!, i, g));
     return [{ dtype: x!.dtype, shape: [x!.shape[0]!, w!.shape[0]!, ...space] }];
@@ -39,7 +43,12 @@ const convOp: Op<ConvGeometry> = {
   grad: ({ gy, x: [x, w, b], attrs: g }) => [
     convInputGradient(gy, w!, x!.shape, g),
     convWeightGradient(gy, x!, w!.shape, g),
-    b === undefined ? undefined : sum(gy, gy.shape.map((_, i) => i).filter((i) => i !== 1)),
+    b === undefined
+      ? undefined
+      : sum(
+          gy,
+          gy.shape.map((_, i) => i).filter((i) => i !== 1),
+        ),
   ],
   onnx: (e, inputs, node) => e.node('Conv', inputs, onnxAttrs(node.attrs)),
 };
@@ -71,7 +80,8 @@ function convInputGradient(gy: Tensor, w: Tensor, shape: readonly number[], g: C
     const reach = kernel.map((k, i) => g.dilations[i]! * (k - 1));
     const padBefore = reach.map((r, i) => r - g.padBefore[i]!);
     const padAfter = reach.map((r, i) => r - g.padAfter[i]!);
-    if ([...padBefore, ...padAfter].every((p) => p >= 0)) return conv(gy, flipKernel(w), undefined, { padBefore, padAfter, dilations: g.dilations });
+    if ([...padBefore, ...padAfter].every((p) => p >= 0))
+      return conv(gy, flipKernel(w), undefined, { padBefore, padAfter, dilations: g.dilations });
   }
   return convTranspose(gy, w, g, shape.slice(2));
 }
@@ -128,19 +138,20 @@ const avgPoolOp: Op<PoolAttrs> = {
   formula: 'y = mean over non-overlapping windows',
   infer: ([x], { kernel }) => {
     const space = x!.shape.slice(2);
-    assert(space.every((d, i) => d % kernel[i]! === 0), `avgPool of [${x!.shape}] by [${kernel}]`);
+    assert(
+      space.every((d, i) => d % kernel[i]! === 0),
+      `avgPool of [${x!.shape}] by [${kernel}]`,
+    );
     return [{ dtype: x!.dtype, shape: [...x!.shape.slice(0, 2), ...space.map((d, i) => d / kernel[i]!)] }];
   },
   grad: 'unfused',
-  onnx: (e, inputs, node) => e.node('AveragePool', inputs, { kernel_shape: node.attrs.kernel, strides: node.attrs.kernel }),
+  onnx: (e, inputs, node) =>
+    e.node('AveragePool', inputs, { kernel_shape: node.attrs.kernel, strides: node.attrs.kernel }),
   unfused: ([x], { kernel }) => {
     const lead = x!.shape.slice(0, 2);
     const split = x!.shape.slice(2).flatMap((d, i) => [d / kernel[i]!, kernel[i]!]);
     const total = kernel.reduce((a, b) => a * b, 1);
-    const summed = sumTo(
-      reshape(x!, [...lead, ...split]),
-      [...lead, ...split.map((d, i) => (i % 2 === 1 ? 1 : d))],
-    );
+    const summed = sumTo(reshape(x!, [...lead, ...split]), [...lead, ...split.map((d, i) => (i % 2 === 1 ? 1 : d))]);
     return [reshape(mul(summed, 1 / total), [...lead, ...split.filter((_, i) => i % 2 === 0)])];
   },
 };

@@ -21,13 +21,7 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
 type None = Record<string, never>;
 const none: None = {};
 
-function binary(
-  name: string,
-  type: string,
-  formula: string,
-  grad: Op<None>['grad'],
-  result?: DType,
-): Op<None> {
+function binary(name: string, type: string, formula: string, grad: Op<None>['grad'], result?: DType): Op<None> {
   return {
     name,
     formula,
@@ -50,10 +44,12 @@ const divOp = binary('div', 'Div', 'y = a / b', ({ gy, x: [a, b], y: [q] }) => [
   sumTo(div(gy, b!), a!.shape), // ∂y/∂a = 1/b
   sumTo(neg(div(mul(gy, q!), b!)), b!.shape), // ∂y/∂b = −y/b
 ]);
-const powOp = binary('pow', 'Pow', 'y = a^b, a > 0 where b is not an integer; b is a constant for gradients', ({ gy, x: [a, b] }) => [
-  sumTo(mul(gy, mul(b!, pow(a!, sub(b!, 1)))), a!.shape),
-  undefined,
-]);
+const powOp = binary(
+  'pow',
+  'Pow',
+  'y = a^b, a > 0 where b is not an integer; b is a constant for gradients',
+  ({ gy, x: [a, b] }) => [sumTo(mul(gy, mul(b!, pow(a!, sub(b!, 1)))), a!.shape), undefined],
+);
 const maximumOp = binary('maximum', 'Max', 'y = max(a, b); at ties the gradient goes to a', ({ gy, x: [a, b] }) => {
   const first = cast(greaterOrEqual(a!, b!), gy.dtype);
   return [sumTo(mul(gy, first), a!.shape), sumTo(mul(gy, sub(1, first)), b!.shape)];
@@ -215,8 +211,7 @@ const geluOp: Op<None> = {
     const pdf = mul(exp(mul(mul(x!, x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
     return [mul(gy, add(cdf, mul(x!, pdf)))]; // y′ = Φ + x·φ
   }),
-  onnx: (e, inputs) =>
-    e.standard ? e.node('Gelu', inputs) : e.node('Gelu', inputs, {}, { domain: 'com.microsoft' }),
+  onnx: (e, inputs) => (e.standard ? e.node('Gelu', inputs) : e.node('Gelu', inputs, {}, { domain: 'com.microsoft' })),
 };
 /** Exact (erf) GELU. */
 export const gelu = (x: Tensor): Tensor => apply1(geluOp, x);
@@ -250,7 +245,16 @@ const whereOp: Op<None> = {
 export const where = (c: Tensor, a: Tensor, b: Tensor): Tensor => makeNode(whereOp, [c, a, b], none)[0]!;
 
 /** ONNX element type codes. */
-export const ONNX_DTYPE: Readonly<Record<DType, number>> = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 };
+export const ONNX_DTYPE: Readonly<Record<DType, number>> = {
+  f32: 1,
+  u8: 2,
+  i8: 3,
+  i32: 6,
+  i64: 7,
+  bool: 9,
+  f16: 10,
+  bf16: 16,
+};
 const isFloat = (d: DType): boolean => d === 'f32' || d === 'f16' || d === 'bf16';
 
 const castOp: Op<{ readonly dtype: DType }> = {
@@ -277,11 +281,10 @@ const barrierOp: Op<None> = {
   // A selection between x and x by a value that no optimiser knows: one cheap pass, and a real dependency.
   onnx: (e, inputs, node) => {
     const [, token] = node.inputs;
-    const flat = token!.shape.length === 0 ? inputs[1]! : e.node('Slice', [
-      e.node('Reshape', [inputs[1]!, e.ints([-1])])[0]!,
-      e.ints([0]),
-      e.ints([1]),
-    ])[0]!;
+    const flat =
+      token!.shape.length === 0
+        ? inputs[1]!
+        : e.node('Slice', [e.node('Reshape', [inputs[1]!, e.ints([-1])])[0]!, e.ints([0]), e.ints([1])])[0]!;
     const [isNan] = e.node('IsNaN', [flat]);
     return e.node('Where', [isNan!, inputs[0]!, inputs[0]!]);
   },
@@ -291,9 +294,45 @@ export const barrier = (x: Tensor, token: Tensor): Tensor => makeNode(barrierOp,
 
 /** Records of this file, for documentation and tests. */
 export const elementwiseOps = [
-  addOp, subOp, mulOp, divOp, powOp, maximumOp, minimumOp, equalOp, greaterOp, greaterOrEqualOp, lessOp, lessOrEqualOp,
-  andOp, orOp, negOp, absOp, signOp, expOp, logOp, sqrtOp, reciprocalOp, sinOp, cosOp, tanhOp, erfOp, sigmoidOp,
-  softplusOp, reluOp, floorOp, roundOp, notOp, isNaNOp, siluOp, geluOp, geluTanhOp, whereOp, castOp, stopGradientOp, barrierOp,
+  addOp,
+  subOp,
+  mulOp,
+  divOp,
+  powOp,
+  maximumOp,
+  minimumOp,
+  equalOp,
+  greaterOp,
+  greaterOrEqualOp,
+  lessOp,
+  lessOrEqualOp,
+  andOp,
+  orOp,
+  negOp,
+  absOp,
+  signOp,
+  expOp,
+  logOp,
+  sqrtOp,
+  reciprocalOp,
+  sinOp,
+  cosOp,
+  tanhOp,
+  erfOp,
+  sigmoidOp,
+  softplusOp,
+  reluOp,
+  floorOp,
+  roundOp,
+  notOp,
+  isNaNOp,
+  siluOp,
+  geluOp,
+  geluTanhOp,
+  whereOp,
+  castOp,
+  stopGradientOp,
+  barrierOp,
 ] as const;
 
 /** Adds a vector along one axis: y = x + v broadcast at `axis`. */

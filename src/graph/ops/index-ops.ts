@@ -2,8 +2,8 @@
 import { assert, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { constant, constantF32, makeNode, scalar, type Tensor } from '../tensor.ts';
-import { concat, expand, reshape } from './shape.ts';
 import { sum } from './reduce.ts';
+import { concat, expand, reshape } from './shape.ts';
 
 type AxisAttrs = { readonly axis: number };
 
@@ -93,9 +93,13 @@ function withZeroRow(table: Neighbourhood): Tensor {
 
 const gatherRowsOp: Op<{ readonly table: Neighbourhood }> = {
   name: 'gatherRows',
-  formula: 'y[b, m] = concat_j x[b, table[m, j]] ("im2row": convolution over any token grid is this and a matrix product)',
+  formula:
+    'y[b, m] = concat_j x[b, table[m, j]] ("im2row": convolution over any token grid is this and a matrix product)',
   infer: ([x], { table }) => {
-    assert(x!.shape.length === 3 && x!.shape[1] === table.sources, `gatherRows of [${x!.shape}] with ${table.sources} sources`);
+    assert(
+      x!.shape.length === 3 && x!.shape[1] === table.sources,
+      `gatherRows of [${x!.shape}] with ${table.sources} sources`,
+    );
     return [{ dtype: x!.dtype, shape: [x!.shape[0]!, table.index.length / table.width, table.width * x!.shape[2]!] }];
   },
   grad: ({ gy, x: [x], attrs: { table } }) => {
@@ -127,7 +131,11 @@ const oneHotOp: Op<{ readonly depth: number }> = {
   infer: ([i], a) => [{ dtype: 'f32', shape: [...i!.shape, a.depth] }],
   grad: null,
   onnx: (e, [i], node) =>
-    e.node('OneHot', [i!, e.ints([node.attrs.depth]), e.constant({ dtype: 'f32', shape: [2], data: Float32Array.of(0, 1) })]),
+    e.node('OneHot', [
+      i!,
+      e.ints([node.attrs.depth]),
+      e.constant({ dtype: 'f32', shape: [2], data: Float32Array.of(0, 1) }),
+    ]),
 };
 /** One-hot rows of integer indices. */
 export const oneHot = (indices: Tensor, depth: number): Tensor => makeNode(oneHotOp, [indices], { depth })[0]!;

@@ -16,7 +16,10 @@ const gemmOp: Op<GemmAttrs> = {
     const [m, k] = transA ? [a!.shape[1]!, a!.shape[0]!] : [a!.shape[0]!, a!.shape[1]!];
     const [k2, n] = transB ? [b!.shape[1]!, b!.shape[0]!] : [b!.shape[0]!, b!.shape[1]!];
     const fits = k === k2 && (c === undefined || (c.shape.length === 1 && c.shape[0] === n));
-    assert(fits, `gemm of [${a!.shape}]${transA ? 'ᵀ' : ''} and [${b!.shape}]${transB ? 'ᵀ' : ''}${c ? ` and [${c.shape}]` : ''}`);
+    assert(
+      fits,
+      `gemm of [${a!.shape}]${transA ? 'ᵀ' : ''} and [${b!.shape}]${transB ? 'ᵀ' : ''}${c ? ` and [${c.shape}]` : ''}`,
+    );
     return [{ dtype: a!.dtype, shape: [m, n] }];
   },
   grad: ({ gy, x: [a, b, c], attrs: { transA, transB } }) => [
@@ -30,7 +33,11 @@ const gemmOp: Op<GemmAttrs> = {
 };
 
 /** Product of two matrices with optional transposes and an optional row `bias` added to every row. */
-export function gemm(a: Tensor, b: Tensor, options: { transA?: boolean; transB?: boolean; bias?: Tensor } = {}): Tensor {
+export function gemm(
+  a: Tensor,
+  b: Tensor,
+  options: { transA?: boolean; transB?: boolean; bias?: Tensor } = {},
+): Tensor {
   const { transA = false, transB = false, bias } = options;
   return makeNode(gemmOp, bias === undefined ? [a, b] : [a, b, bias], { transA, transB })[0]!;
 }
@@ -61,12 +68,21 @@ const matmulOp: Op<MatmulAttrs> = {
       assert(x === y || x === 1 || y === 1, `matmul of [${a!.shape}] and [${b!.shape}]`);
       lead.push(Math.max(x, y));
     }
-    assert(k === k2 && ra >= 2 && rb >= 2, `matmul of [${a!.shape}]${transA ? 'ᵀ' : ''} and [${b!.shape}]${transB ? 'ᵀ' : ''}`);
+    assert(
+      k === k2 && ra >= 2 && rb >= 2,
+      `matmul of [${a!.shape}]${transA ? 'ᵀ' : ''} and [${b!.shape}]${transB ? 'ᵀ' : ''}`,
+    );
     return [{ dtype: a!.dtype, shape: [...lead, m, n] }];
   },
   grad: ({ gy, x: [a, b], attrs: { transA, transB, alpha } }) => [
-    sumTo(transA ? matmul(b!, gy, { transA: transB, transB: true, alpha }) : matmul(gy, b!, { transB: !transB, alpha }), a!.shape),
-    sumTo(transB ? matmul(gy, a!, { transA: true, transB: transA, alpha }) : matmul(a!, gy, { transA: !transA, alpha }), b!.shape),
+    sumTo(
+      transA ? matmul(b!, gy, { transA: transB, transB: true, alpha }) : matmul(gy, b!, { transB: !transB, alpha }),
+      a!.shape,
+    ),
+    sumTo(
+      transB ? matmul(gy, a!, { transA: true, transB: transA, alpha }) : matmul(a!, gy, { transA: !transA, alpha }),
+      b!.shape,
+    ),
   ],
   contrib: true,
   onnx: (e, inputs, node) => {
@@ -84,7 +100,11 @@ const matmulOp: Op<MatmulAttrs> = {
       const r = t.shape.length;
       return transpose(t, [...Array.from({ length: r - 2 }, (_, i) => i), r - 1, r - 2]);
     };
-    const plain = makeNode(plainMatmulOp, [transA ? swap(a!) : a!, transB ? swap(b!) : b!], { transA: false, transB: false, alpha: 1 });
+    const plain = makeNode(plainMatmulOp, [transA ? swap(a!) : a!, transB ? swap(b!) : b!], {
+      transA: false,
+      transB: false,
+      alpha: 1,
+    });
     return [mul(plain[0]!, alpha)];
   },
 };
@@ -98,19 +118,31 @@ const plainMatmulOp: Op<MatmulAttrs> = {
 };
 
 /** Batched product over the last two axes, times `alpha`. */
-export function matmul(a: Tensor, b: Tensor, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Tensor {
+export function matmul(
+  a: Tensor,
+  b: Tensor,
+  options: { transA?: boolean; transB?: boolean; alpha?: number } = {},
+): Tensor {
   const { transA = false, transB = false, alpha = 1 } = options;
   const op = !transA && !transB && alpha === 1 ? plainMatmulOp : matmulOp;
   return makeNode(op, [a, b], { transA, transB, alpha })[0]!;
 }
 
-type QuantAttrs = { readonly bits: 4 | 8; readonly blockSize: number; readonly inFeatures: number; readonly outFeatures: number };
+type QuantAttrs = {
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+};
 
 const quantizedLinearOp: Op<QuantAttrs> = {
   name: 'quantizedLinear',
   formula: 'y = x·Wᵀ, W[n, k] = scale[n, ⌊k/block⌋]·(q[n, k] − 2^(bits−1)), q unsigned `bits` bits packed low first',
   infer: ([x], a) => {
-    assert(x!.shape[x!.shape.length - 1] === a.inFeatures, `quantizedLinear of [${x!.shape}] with ${a.inFeatures} inputs`);
+    assert(
+      x!.shape[x!.shape.length - 1] === a.inFeatures,
+      `quantizedLinear of [${x!.shape}] with ${a.inFeatures} inputs`,
+    );
     return [{ dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), a.outFeatures] }];
   },
   // Quantised weights are not trained and LoRA runs beside them: only x gets a gradient, which needs the dequantised matrix.

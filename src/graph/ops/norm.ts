@@ -27,7 +27,8 @@ const layerNormOp: Op<NormAttrs> = {
     const gx = mul(r!, sub(sub(gw, mean(gw, [-1], true)), mul(unit, mean(mul(gw, unit), [-1], true))));
     return [gx, sumTo(mul(gy, unit), w!.shape), b === undefined ? undefined : sumTo(gy, b.shape)];
   },
-  onnx: (e, inputs, node) => e.node('LayerNormalization', inputs, { axis: -1, epsilon: { float: node.attrs.eps } }, { outputs: 3 }),
+  onnx: (e, inputs, node) =>
+    e.node('LayerNormalization', inputs, { axis: -1, epsilon: { float: node.attrs.eps } }, { outputs: 3 }),
   unfused: ([x, w, b], { eps }) => {
     const m = mean(x!, [-1], true);
     const centred = sub(x!, m);
@@ -65,7 +66,8 @@ const rmsNormOp: Op<NormAttrs> = {
   },
   contrib: true,
   // Registered by ONNX Runtime in the default domain although the standard has it only as RMSNormalization of opset 23.
-  onnx: (e, inputs, node) => e.node('SimplifiedLayerNormalization', inputs, { axis: -1, epsilon: { float: node.attrs.eps } }, { outputs: 2 }),
+  onnx: (e, inputs, node) =>
+    e.node('SimplifiedLayerNormalization', inputs, { axis: -1, epsilon: { float: node.attrs.eps } }, { outputs: 2 }),
   unfused: ([x, w], { eps }) => {
     const r = rsqrt(add(mean(square(x!), [-1], true), eps));
     return [mul(mul(x!, r), w!), r];

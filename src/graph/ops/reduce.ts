@@ -35,15 +35,25 @@ function reduction(name: string, type: string, formula: string, grad: Op<ReduceA
   };
 }
 
-const sumOp: Op<ReduceAttrs> = reduction('sum', 'ReduceSum', 'y = Σ x over axes', ({ gy, x: [x], attrs }) => [spread(gy, x!, attrs)]);
-const meanOp: Op<ReduceAttrs> = reduction('mean', 'ReduceMean', 'y = mean of x over axes', ({ gy, x: [x], y: [y], attrs }) => [
-  mul(spread(gy, x!, attrs), sizeOf(y!.shape) / sizeOf(x!.shape)),
+const sumOp: Op<ReduceAttrs> = reduction('sum', 'ReduceSum', 'y = Σ x over axes', ({ gy, x: [x], attrs }) => [
+  spread(gy, x!, attrs),
 ]);
-const maxOp: Op<ReduceAttrs> = reduction('max', 'ReduceMax', 'y = max of x over axes; ties share the gradient', ({ gy, x: [x], y: [y], attrs }) => {
-  const hit = cast(equal(x!, spread(y!, x!, attrs)), gy.dtype);
-  const count = spread(sum(hit, attrs.axes, attrs.keepDims), x!, attrs);
-  return [mul(spread(gy, x!, attrs), div(hit, count))];
-});
+const meanOp: Op<ReduceAttrs> = reduction(
+  'mean',
+  'ReduceMean',
+  'y = mean of x over axes',
+  ({ gy, x: [x], y: [y], attrs }) => [mul(spread(gy, x!, attrs), sizeOf(y!.shape) / sizeOf(x!.shape))],
+);
+const maxOp: Op<ReduceAttrs> = reduction(
+  'max',
+  'ReduceMax',
+  'y = max of x over axes; ties share the gradient',
+  ({ gy, x: [x], y: [y], attrs }) => {
+    const hit = cast(equal(x!, spread(y!, x!, attrs)), gy.dtype);
+    const count = spread(sum(hit, attrs.axes, attrs.keepDims), x!, attrs);
+    return [mul(spread(gy, x!, attrs), div(hit, count))];
+  },
+);
 
 function reduce(op: Op<ReduceAttrs>, x: Tensor, axes: readonly number[] | undefined, keepDims: boolean): Tensor {
   const rank = x.shape.length;
@@ -56,7 +66,8 @@ function reduce(op: Op<ReduceAttrs>, x: Tensor, axes: readonly number[] | undefi
 /** Σ x over `axes` (default all). */
 export const sum = (x: Tensor, axes?: readonly number[], keepDims = false): Tensor => reduce(sumOp, x, axes, keepDims);
 /** Mean of x over `axes` (default all). */
-export const mean = (x: Tensor, axes?: readonly number[], keepDims = false): Tensor => reduce(meanOp, x, axes, keepDims);
+export const mean = (x: Tensor, axes?: readonly number[], keepDims = false): Tensor =>
+  reduce(meanOp, x, axes, keepDims);
 /** Largest x over `axes` (default all). */
 export const max = (x: Tensor, axes?: readonly number[], keepDims = false): Tensor => reduce(maxOp, x, axes, keepDims);
 
@@ -130,7 +141,10 @@ const topKOp: Op<TopKAttrs> = {
   formula: '(values, indices) of the k largest along an axis, sorted',
   infer: ([x], a) => {
     const shape = x!.shape.map((d, i) => (i === a.axis ? a.k : d));
-    return [{ dtype: x!.dtype, shape }, { dtype: 'i64', shape }];
+    return [
+      { dtype: x!.dtype, shape },
+      { dtype: 'i64', shape },
+    ];
   },
   grad: ({ g, x: [x], y: [, indices], attrs }) => [
     g[0] === undefined

@@ -6,7 +6,8 @@ import { sum, sumTo } from './reduce.ts';
 
 type ShapeAttrs = { readonly shape: readonly number[] };
 
-const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((d, i) => d === b[i]);
 
 const reshapeOp: Op<ShapeAttrs> = {
   name: 'reshape',
@@ -47,7 +48,11 @@ export function transpose(x: Tensor, perm: readonly number[]): Tensor {
   if (perm.every((p, i) => p === i)) return x;
   // Moving only axes of size 1 is a reshape, which costs nothing.
   const moved = perm.filter((p) => x.shape[p] !== 1);
-  if (moved.every((p, i) => i === 0 || p > moved[i - 1]!)) return reshape(x, perm.map((p) => x.shape[p]!));
+  if (moved.every((p, i) => i === 0 || p > moved[i - 1]!))
+    return reshape(
+      x,
+      perm.map((p) => x.shape[p]!),
+    );
   return makeNode(transposeOp, [x], { perm })[0]!;
 }
 
@@ -80,8 +85,13 @@ const sliceOp: Op<SliceAttrs> = {
     const shape = [...x!.shape];
     for (const [k, axis] of a.axes.entries()) {
       const last = a.starts[k]! + (a.sizes[k]! - 1) * a.steps[k]!;
-      const inside = a.sizes[k]! >= 0 && (a.sizes[k] === 0 || (a.starts[k]! >= 0 && a.starts[k]! < shape[axis]! && last >= 0 && last < shape[axis]!));
-      assert(inside, `slice of [${x!.shape}] on axis ${axis}: start ${a.starts[k]}, size ${a.sizes[k]}, step ${a.steps[k]}`);
+      const inside =
+        a.sizes[k]! >= 0 &&
+        (a.sizes[k] === 0 || (a.starts[k]! >= 0 && a.starts[k]! < shape[axis]! && last >= 0 && last < shape[axis]!));
+      assert(
+        inside,
+        `slice of [${x!.shape}] on axis ${axis}: start ${a.starts[k]}, size ${a.sizes[k]}, step ${a.steps[k]}`,
+      );
       shape[axis] = a.sizes[k]!;
     }
     return [{ dtype: x!.dtype, shape }];
@@ -113,7 +123,12 @@ function unslice(g: Tensor, shape: readonly number[], a: SliceAttrs): Tensor {
         before: [...s.map(() => 0), 0],
         after: [...s.slice(0, axis + 1).map(() => 0), step - 1, ...s.slice(axis + 1).map(() => 0)],
       });
-      out = slice(reshape(spread, [...s.slice(0, axis), s[axis]! * step, ...s.slice(axis + 1)]), axis, 0, (s[axis]! - 1) * step + 1);
+      out = slice(
+        reshape(spread, [...s.slice(0, axis), s[axis]! * step, ...s.slice(axis + 1)]),
+        axis,
+        0,
+        (s[axis]! - 1) * step + 1,
+      );
     }
     before[axis] = start;
     after[axis] = shape[axis]! - start - out.shape[axis]!;
@@ -148,13 +163,21 @@ const concatOp: Op<{ readonly axis: number }> = {
     const shape = [...xs[0]!.shape];
     shape[axis] = 0;
     for (const x of xs) {
-      const fits = x.shape.length === shape.length && x.shape.every((d, i) => i === axis || d === shape[i]) && x.dtype === xs[0]!.dtype;
+      const fits =
+        x.shape.length === shape.length &&
+        x.shape.every((d, i) => i === axis || d === shape[i]) &&
+        x.dtype === xs[0]!.dtype;
       assert(fits, `concat of [${xs.map((t) => `${t.dtype} [${t.shape}]`).join(', ')}] on axis ${axis}`);
       shape[axis] += x.shape[axis]!;
     }
     return [{ dtype: xs[0]!.dtype, shape }];
   },
-  grad: ({ gy, x: xs, attrs: { axis } }) => split(gy, xs.map((x) => x.shape[axis]!), axis),
+  grad: ({ gy, x: xs, attrs: { axis } }) =>
+    split(
+      gy,
+      xs.map((x) => x.shape[axis]!),
+      axis,
+    ),
   onnx: (e, inputs, node) => e.node('Concat', inputs, { axis: node.attrs.axis }),
 };
 /** Joins tensors along `axis`. */
@@ -173,7 +196,12 @@ const splitOp: Op<SplitAttrs> = {
     assert(total === x!.shape[a.axis], `split of [${x!.shape}] on axis ${a.axis} into [${a.sizes}]`);
     return a.sizes.map((size) => ({ dtype: x!.dtype, shape: x!.shape.map((d, i) => (i === a.axis ? size : d)) }));
   },
-  grad: ({ g, y, attrs }) => [concat(y.map((t, i) => g[i] ?? expand(scalar(0, t), t.shape)), attrs.axis)],
+  grad: ({ g, y, attrs }) => [
+    concat(
+      y.map((t, i) => g[i] ?? expand(scalar(0, t), t.shape)),
+      attrs.axis,
+    ),
+  ],
   onnx: (e, [x], node) =>
     e.node('Split', [x!, e.ints(node.attrs.sizes)], { axis: node.attrs.axis }, { outputs: node.attrs.sizes.length }),
 };
@@ -193,14 +221,24 @@ const padOp: Op<PadAttrs> = {
   name: 'pad',
   formula: 'y = x with constant borders; negative amounts are not allowed',
   infer: ([x], a) => [{ dtype: x!.dtype, shape: x!.shape.map((d, i) => d + a.before[i]! + a.after[i]!) }],
-  grad: ({ gy, x: [x], attrs }) => [sliceMany(gy, x!.shape.map((_, i) => i), attrs.before, x!.shape)],
+  grad: ({ gy, x: [x], attrs }) => [
+    sliceMany(
+      gy,
+      x!.shape.map((_, i) => i),
+      attrs.before,
+      x!.shape,
+    ),
+  ],
   onnx: (e, [x], node) => {
     const { before, after, value } = node.attrs;
     return e.node('Pad', [x!, e.ints([...before, ...after]), e.scalar(value, node.outputs[0]!)]);
   },
 };
 /** Adds borders of a constant value (default 0): `before[i]` and `after[i]` elements on axis i. */
-export function pad(x: Tensor, options: { before: readonly number[]; after: readonly number[]; value?: number }): Tensor {
+export function pad(
+  x: Tensor,
+  options: { before: readonly number[]; after: readonly number[]; value?: number },
+): Tensor {
   const { before, after, value = 0 } = options;
   if (before.every((n) => n === 0) && after.every((n) => n === 0)) return x;
   return makeNode(padOp, [x], { before, after, value })[0]!;
@@ -246,7 +284,10 @@ export const repeat = (x: Tensor, axis: number, times: number): Tensor =>
 
 /** Stacks tensors of one shape along a new axis. */
 export function stack(xs: readonly Tensor[], axis: number): Tensor {
-  return concat(xs.map((x) => reshape(x, [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)])), axis);
+  return concat(
+    xs.map((x) => reshape(x, [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)])),
+    axis,
+  );
 }
 
 /** Records of this file, for documentation and tests. */

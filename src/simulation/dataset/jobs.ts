@@ -1,0 +1,67 @@
+// What the data-set writer and its workers exchange.
+import { hash32 } from '../../base/index.ts';
+import type { ScenarioName } from '../scenarios/index.ts';
+import type { Scene } from '../scene.ts';
+
+export type ClipJob = {
+  readonly split: 'train' | 'heldout';
+  readonly index: number;
+  readonly scenario: ScenarioName;
+  readonly seed: number;
+  readonly frames: number;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number;
+};
+
+/** One line of a shard's `.jsonl`. */
+export type ClipRecord = {
+  readonly index: number;
+  readonly id: string;
+  readonly seed: number;
+  readonly scenario: string;
+  readonly caption: string;
+  readonly fps: number;
+  readonly frames: number;
+  readonly objects: readonly {
+    readonly id: number;
+    readonly name: string;
+    readonly class: string;
+    readonly color: readonly number[];
+    readonly dynamic: boolean;
+  }[];
+  readonly camera: Scene['cameras'][number];
+  readonly trajectory: string;
+};
+
+export type ClipResult = { readonly rgb: Uint8Array; readonly instance: Uint8Array; readonly record: ClipRecord };
+
+/**
+ * The seed of a clip: even for training, odd for held-out clips, so the two never share one.
+ * @param seed the data set's seed
+ */
+export function clipSeed(seed: number, split: 'train' | 'heldout', index: number): number {
+  const mixed = hash32(`${seed} ${split} ${index}`);
+  return ((mixed & 0xfffffffe) | (split === 'heldout' ? 1 : 0)) >>> 0;
+}
+
+export function clipRecord(job: ClipJob, scene: Scene, caption: string, trajectory: string): ClipRecord {
+  return {
+    index: job.index,
+    id: `${job.split}-${String(job.index).padStart(6, '0')}`,
+    seed: job.seed,
+    scenario: scene.scenario,
+    caption,
+    fps: job.fps,
+    frames: job.frames,
+    objects: scene.bodies.map((b) => ({
+      id: b.id,
+      name: b.name,
+      class: b.class,
+      color: scene.materials[b.parts[0]?.material ?? '']?.color ?? [0, 0, 0],
+      dynamic: b.kind === 'dynamic',
+    })),
+    camera: scene.cameras[0]!,
+    trajectory,
+  };
+}

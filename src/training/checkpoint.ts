@@ -1,0 +1,69 @@
+// Checkpoints: a folder with the flat state vectors and a JSON record, written beside the old one and renamed.
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { f32, OrreryError } from '../base/index.ts';
+import { openSafetensors, writeSafetensors } from '../formats/index.ts';
+import { STATE_NAMES } from './optimizer.ts';
+
+export type CheckpointRecord = {
+  readonly step: number;
+  /** Seconds spent on training steps so far, over all runs. */
+  readonly seconds: number;
+  /** Optimizer updates since the start; differs from `step` only when steps are skipped. */
+  readonly updates: number;
+  /** Best validation score so far and its step. */
+  readonly best: { readonly score: number; readonly step: number } | undefined;
+  readonly recipe: unknown;
+};
+
+export type TrainingState = Readonly<Record<(typeof STATE_NAMES)[number], Float32Array>>;
+
+const nameOf = (step: number): string => `step-${String(step).padStart(8, '0')}`;
+
+/** Writes checkpoint `step` under `dir` and points `latest` at it; keeps the last `keep`. */
+export async function saveCheckpoint(
+  dir: string,
+  record: CheckpointRecord,
+  state: TrainingState,
+  keep = 2,
+): Promise<string> {
+  mkdirSync(dir, { recursive: true });
+  const final = join(dir, nameOf(record.step));
+  const temporary = `${final}.tmp`;
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary);
+  await writeSafetensors(
+    join(temporary, 'state.safetensors'),
+    STATE_NAMES.map((n) => [n, f32([state[n].length], state[n])] as const),
+  );
+  writeFileSync(join(temporary, 'record.json'), `${JSON.stringify(record, null, 1)}\n`);
+  rmSync(final, { recursive: true, force: true });
+  renameSync(temporary, final);
+  writeFileSync(join(dir, 'latest.tmp'), nameOf(record.step));
+  renameSync(join(dir, 'latest.tmp'), join(dir, 'latest'));
+  const old = readdirSync(dir)
+    .filter((n) => /^step-\d+$/.test(n))
+    .sort()
+    .slice(0, -keep);
+  for (const n of old) rmSync(join(dir, n), { recursive: true, force: true });
+  return final;
+}
+
+/** The newest checkpoint of `dir`, or undefined when there is none. */
+export async function loadCheckpoint(
+  dir: string,
+): Promise<{ record: CheckpointRecord; state: TrainingState } | undefined> {
+  const pointer = join(dir, 'latest');
+  if (!existsSync(pointer)) return undefined;
+  const folder = join(dir, readFileSync(pointer, 'utf8').trim());
+  const record = JSON.parse(readFileSync(join(folder, 'record.json'), 'utf8')) as CheckpointRecord;
+  const file = openSafetensors(join(folder, 'state.safetensors'));
+  const state: Record<string, Float32Array> = {};
+  for (const n of STATE_NAMES) {
+    const tensor = file.read(n);
+    if (!(tensor.data instanceof Float32Array))
+      throw new OrreryError('data', `${folder}: ${n} is ${tensor.dtype}, need f32`);
+    state[n] = tensor.data;
+  }
+  return { record, state: state as TrainingState };
+}

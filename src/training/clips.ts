@@ -1,0 +1,159 @@
+// Clips of a data-set folder in memory: whole shards as uint8, windows cut out on demand.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { OrreryError, type RandomStream } from '../base/index.ts';
+
+/** What one line of a shard's metadata says about its clip. */
+export type ClipMeta = {
+  readonly index: number;
+  readonly id: string;
+  readonly seed: number;
+  readonly scenario: string;
+  readonly caption: string;
+  readonly captions?: readonly string[];
+  readonly objects?: readonly {
+    readonly id: number;
+    readonly class: string;
+    readonly color?: string;
+    readonly dynamic: boolean;
+  }[];
+};
+
+export type Clips = {
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly fps: number;
+  readonly count: number;
+  readonly meta: readonly ClipMeta[];
+  /** Frames of clip `i`: uint8 [T, H, W, 3], a view. */
+  clipView(i: number): Uint8Array;
+  /** Body ids of clip `i`: uint8 [T, H, W], a view, where the data set has them. */
+  instanceView(i: number): Uint8Array | undefined;
+};
+
+type DatasetJson = {
+  frames: number;
+  height: number;
+  width: number;
+  fps: number;
+  spec?: { frames: number; height: number; width: number; fps: number };
+};
+
+/**
+ * Loads the finished shards of one split.
+ * @param limit largest number of clips; the first ones are taken
+ */
+export function loadClips(dir: string, split: 'train' | 'heldout', limit = Number.POSITIVE_INFINITY): Clips {
+  const file = join(dir, 'dataset.json');
+  if (!existsSync(file)) {
+    throw new OrreryError(
+      'data',
+      `${dir}: no dataset.json; make a data set with: orrery simulate dataset SPEC -o ${dir}`,
+    );
+  }
+  const parsed = JSON.parse(readFileSync(file, 'utf8')) as DatasetJson;
+  const { frames, height, width, fps } = parsed.frames === undefined ? parsed.spec! : parsed;
+  const size = frames * height * width * 3;
+  const folder = join(dir, split);
+  const shards = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((n) => /^clips-\d+\.bin$/.test(n))
+        .sort()
+    : [];
+  const data: Uint8Array[] = [];
+  const masks: (Uint8Array | undefined)[] = [];
+  const meta: ClipMeta[] = [];
+  for (const name of shards) {
+    if (meta.length >= limit) break;
+    const lines = readFileSync(join(folder, name.replace('.bin', '.jsonl')), 'utf8')
+      .trim()
+      .split('\n');
+    const bytes = readFileSync(join(folder, name));
+    if (bytes.length !== lines.length * size) {
+      throw new OrreryError(
+        'data',
+        `${join(folder, name)}: ${bytes.length} bytes, but ${lines.length} clips need ${lines.length * size}; delete the shard and write the data set again`,
+      );
+    }
+    const maskFile = join(folder, name.replace('.bin', '.instance.bin'));
+    const mask = existsSync(maskFile) ? readFileSync(maskFile) : undefined;
+    for (const [i, line] of lines.entries()) {
+      if (meta.length >= limit) break;
+      meta.push(JSON.parse(line) as ClipMeta);
+      data.push(bytes.subarray(i * size, (i + 1) * size));
+      masks.push(mask?.subarray((i * size) / 3, ((i + 1) * size) / 3));
+    }
+  }
+  if (meta.length === 0)
+    throw new OrreryError('data', `${folder}: no finished shards yet; wait for the data set or write it again`);
+  return {
+    frames,
+    height,
+    width,
+    fps,
+    count: meta.length,
+    meta,
+    clipView: (i) => data[i]!,
+    instanceView: (i) => masks[i],
+  };
+}
+
+/** Copies a window of a clip, optionally mirrored left to right: → uint8 [frames, size, size, 3] written into `out` at `at`. */
+export function cutWindow(
+  clips: Clips,
+  clip: number,
+  window: {
+    readonly t: number;
+    readonly y: number;
+    readonly x: number;
+    readonly frames: number;
+    readonly size: number;
+    readonly mirror: boolean;
+  },
+  out: Uint8Array,
+  at: number,
+): void {
+  const source = clips.clipView(clip);
+  const { t, y, x, frames, size, mirror } = window;
+  let to = at;
+  for (let f = 0; f < frames; f++) {
+    for (let row = 0; row < size; row++) {
+      const from = (((t + f) * clips.height + y + row) * clips.width + x) * 3;
+      if (!mirror) {
+        out.set(source.subarray(from, from + size * 3), to);
+        to += size * 3;
+        continue;
+      }
+      for (let column = size - 1; column >= 0; column--) {
+        const p = from + column * 3;
+        out[to++] = source[p]!;
+        out[to++] = source[p + 1]!;
+        out[to++] = source[p + 2]!;
+      }
+    }
+  }
+}
+
+/** Random windows as one batch: uint8 [batch, frames, size, size, 3]. */
+export function randomWindows(
+  clips: Clips,
+  random: RandomStream,
+  options: { readonly batch: number; readonly frames: number; readonly size: number },
+): Uint8Array {
+  const { batch, frames, size } = options;
+  const each = frames * size * size * 3;
+  const out = new Uint8Array(batch * each);
+  for (let b = 0; b < batch; b++) {
+    const window = {
+      t: random.integer(0, clips.frames - frames),
+      y: random.integer(0, clips.height - size),
+      x: random.integer(0, clips.width - size),
+      frames,
+      size,
+      mirror: random.uniform() < 0.5,
+    };
+    cutWindow(clips, random.integer(0, clips.count - 1), window, out, b * each);
+  }
+  return out;
+}
