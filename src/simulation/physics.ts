@@ -1,7 +1,8 @@
 // Rigid-body physics of a scene with the Rapier engine: one world per clip, fixed step, freed afterwards.
 // The settings are those that meet the closed forms (see check/); nothing here is tuned per scenario except the step.
 import type { Collider, EventQueue, RigidBody, World } from '@dimforge/rapier3d-simd-compat';
-import { InputError, throwIfAborted } from '../base/index.ts';
+import { assert, InputError, throwIfAborted } from '../base/index.ts';
+import { isolatedBodies } from './physics-isolated.ts';
 import { type PairTable, pairTable } from './physics-pairs.ts';
 import { bodyRadius, colliderOf, densityOf, type Rapier } from './physics-shapes.ts';
 import type { Body, Contact, Joint, Quat, Scene, Trajectory, Vec3 } from './scene.ts';
@@ -30,6 +31,8 @@ export type Physics = Disposable & {
   readonly time: number;
   step(): void;
   state(id: number): BodyState;
+  /** Puts a static or kinematic body elsewhere, as it were by hand: it does not push what it passes. */
+  place(id: number, pos: Vec3, quat: Quat): void;
   /** Writes position and quaternion (7 numbers) and velocities (6) of every body. */
   read(poses: Float64Array, poseOffset: number, velocities: Float64Array, velocityOffset: number): void;
   /** Touches that began so far. */
@@ -106,11 +109,15 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
 
   const table = pairTable(scene);
   const owner = new Map<number, { body: number; surface: number }>();
-  const handles = scene.bodies.map((body) => addBody(rapier, world, body));
+  const isolated = isolatedBodies(scene);
+  const handles = scene.bodies.map((body, i) => (isolated.has(i) ? undefined : addBody(rapier, world, body)));
   scene.bodies.forEach((body, i) => {
-    addColliders(rapier, world, body, handles[i]!, table, i, owner);
+    const handle = handles[i];
+    if (handle !== undefined) addColliders(rapier, world, body, handle, table, i, owner);
   });
-  for (const joint of scene.joints) addJoint(rapier, world, joint, handles);
+  for (const joint of scene.joints) {
+    if (!isolated.has(joint.a - 1) && !isolated.has(joint.b - 1)) addJoint(rapier, world, joint, handles);
+  }
 
   // Two copies may share a surface although their own pair has another one; that needs a veto per pair.
   const hooks = needsVeto(table, scene.bodies.length)
@@ -131,7 +138,7 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
   }
 
   const held = scene.bodies.flatMap((body, i) =>
-    body.kind === 'dynamic' && (body.holdSeconds ?? 0) > 0
+    body.kind === 'dynamic' && (body.holdSeconds ?? 0) > 0 && !isolated.has(i)
       ? [{ body, handle: handles[i]!, step: Math.round(body.holdSeconds! / scene.dt) }]
       : [],
   );
@@ -154,11 +161,13 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
         handle.setAngvel(point(body.angvel), true);
       }
       world.step(queue, hooks);
+      for (const body of isolated.values()) body.step(scene.dt);
       steps++;
       log.collect(steps);
     },
     state(id) {
-      const handle = handles[id - 1]!;
+      const handle = handles[id - 1];
+      if (handle === undefined) return isolated.get(id - 1)!.state();
       const p = handle.translation();
       const q = handle.rotation();
       const v = handle.linvel();
@@ -173,6 +182,12 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
         velocities.set(linvel, velocityOffset + i * 6);
         velocities.set(angvel, velocityOffset + i * 6 + 3);
       }
+    },
+    place(id, pos, quat) {
+      assert(scene.bodies[id - 1]?.kind !== 'dynamic', `body ${id} is dynamic: only fixed bodies can be placed`);
+      const [w, x, y, z] = quat;
+      handles[id - 1]!.setTranslation(point(pos), true);
+      handles[id - 1]!.setRotation({ w, x, y, z }, true);
     },
     dispose() {
       if (!open) return;
@@ -259,7 +274,7 @@ function needsVeto(table: PairTable, bodies: number): boolean {
   return false;
 }
 
-function addJoint(rapier: Rapier, world: World, joint: Joint, handles: readonly RigidBody[]): void {
+function addJoint(rapier: Rapier, world: World, joint: Joint, handles: readonly (RigidBody | undefined)[]): void {
   // The world is a fixed body at the origin, so that anchors of body 0 are world coordinates.
   const ground = (): RigidBody => world.createRigidBody(rapier.RigidBodyDesc.fixed());
   const a = joint.a === 0 ? ground() : handles[joint.a - 1]!;

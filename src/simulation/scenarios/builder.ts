@@ -68,6 +68,26 @@ export function part(shape: Part['shape'], size: readonly number[], material: st
   return { shape, size, material, pos: ZERO, quat: IDENTITY, collide: true, ...at };
 }
 
+/** The body that a plan stands for. */
+export function bodyOf(plan: BodyPlan, id: number): Body {
+  const { holdSeconds = 0 } = plan;
+  return {
+    id,
+    name: plan.name,
+    class: plan.class,
+    kind: plan.kind ?? 'dynamic',
+    pos: plan.pos,
+    quat: plan.quat ?? IDENTITY,
+    linvel: plan.linvel ?? ZERO,
+    angvel: plan.angvel ?? ZERO,
+    mass: plan.mass ?? 0,
+    ...(plan.com === undefined ? {} : { com: plan.com }),
+    ...(plan.inertia === undefined ? {} : { inertia: plan.inertia }),
+    parts: plan.parts,
+    ...(holdSeconds > 0 ? { holdSeconds } : {}),
+  };
+}
+
 export function sceneBuilder(scenario: string, draw: Draw): SceneBuilder {
   const bodies: Body[] = [];
   const joints: Joint[] = [];
@@ -80,22 +100,7 @@ export function sceneBuilder(scenario: string, draw: Draw): SceneBuilder {
     },
     body(plan) {
       const id = bodies.length + 1;
-      const { holdSeconds = 0 } = plan;
-      bodies.push({
-        id,
-        name: plan.name,
-        class: plan.class,
-        kind: plan.kind ?? 'dynamic',
-        pos: plan.pos,
-        quat: plan.quat ?? IDENTITY,
-        linvel: plan.linvel ?? ZERO,
-        angvel: plan.angvel ?? ZERO,
-        mass: plan.mass ?? 0,
-        ...(plan.com === undefined ? {} : { com: plan.com }),
-        ...(plan.inertia === undefined ? {} : { inertia: plan.inertia }),
-        parts: plan.parts,
-        ...(holdSeconds > 0 ? { holdSeconds } : {}),
-      });
+      bodies.push(bodyOf(plan, id));
       return id;
     },
     joint: (joint) => void joints.push(joint),
