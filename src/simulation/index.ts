@@ -10,6 +10,16 @@ export {
   toCamera,
 } from './cameras.ts';
 export { type CaptionOptions, type CaptionStyle, captionOf } from './captions.ts';
+export {
+  type CheckOptions,
+  type CheckRow,
+  PHYSICS_FAMILIES,
+  type PhysicsCase,
+  type PhysicsFamily,
+  parsePhysicsFamily,
+  runPhysicsCase,
+  runPhysicsFamily,
+} from './check/index.ts';
 export { type BodyState, ENGINE, openPhysics, type Physics, simulate, stepFor } from './physics.ts';
 export { surfaceOf } from './physics-pairs.ts';
 export {

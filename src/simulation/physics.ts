@@ -17,7 +17,7 @@ export const ENGINE = {
   predictionDistance: 0.002,
 } as const;
 
-/** Seconds of a touch over which its impulse is summed. */
+/** Seconds of a touch in which its hardest step is looked for. */
 const IMPULSE_WINDOW = 0.005;
 const FILTER_BITS = 16;
 
@@ -340,14 +340,16 @@ function contactLog(
       queue.drainCollisionEvents(begin);
       for (let i = open.length - 1; i >= 0; i--) {
         const { contact, c1, c2, until } = open[i]!;
+        let impulse = 0;
         world.contactPair(world.getCollider(c1), world.getCollider(c2), (manifold, flipped) => {
-          for (let k = 0; k < manifold.numContacts(); k++) contact.impulse += manifold.contactImpulse(k);
+          for (let k = 0; k < manifold.numContacts(); k++) impulse += manifold.contactImpulse(k);
           const n = manifold.normal();
           const sign = flipped ? -1 : 1;
           contact.normal = [sign * n.x, sign * n.y, sign * n.z];
           const at = manifold.numSolverContacts() > 0 ? manifold.solverContactPoint(0) : null;
           if (at !== null) contact.point = [at.x, at.y, at.z];
         });
+        contact.impulse = Math.max(contact.impulse, impulse);
         if (step >= until) open.splice(i, 1);
       }
     },

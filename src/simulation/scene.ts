@@ -153,7 +153,7 @@ export type Contact = {
   readonly point: Vec3;
   /** Unit normal from a to b. */
   readonly normal: Vec3;
-  /** N·s, summed over the first 5 ms of the touch. */
+  /** N·s, of the hardest step within the first 5 ms of the touch. */
   readonly impulse: number;
 };
 
