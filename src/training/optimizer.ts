@@ -35,6 +35,9 @@ export const STEP_SCALARS = ['lr', 'correction1', 'correction2', 'emaDecay'] as 
 /** Names of the flat state vectors. */
 export const STATE_NAMES = ['p', 'm', 'v', 'ema'] as const;
 
+/** Graph output that holds the next value of a state vector. */
+export const nextName = (state: (typeof STATE_NAMES)[number]): string => `next.${state}`;
+
 /** Total number of parameters. */
 export const parameterCount = (specs: readonly WeightSpec[]): number => specs.reduce((n, s) => n + sizeOf(s.shape), 0);
 
@@ -87,5 +90,6 @@ export function trainingStep(
   const update = div(mul(m1, mul(correction1, lr)), add(sqrt(mul(v1, correction2)), options.eps));
   const p1 = sub(sub(p, mul(p, mul(lr, options.weightDecay))), update);
   const ema1 = add(p1, mul(sub(ema, p1), emaDecay));
-  return { loss: reshape(loss, [1]), gradNorm: norm, ...metrics, p: p1, m: m1, v: v1, ema: ema1 };
+  const next = { [nextName('p')]: p1, [nextName('m')]: m1, [nextName('v')]: v1, [nextName('ema')]: ema1 };
+  return { loss: reshape(loss, [1]), gradNorm: norm, ...metrics, ...next };
 }

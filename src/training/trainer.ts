@@ -7,7 +7,7 @@ import { compile, input, type Tensor } from '../graph/index.ts';
 import { type Init, listWeights, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
 import { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
-import { type AdamWOptions, parameterCount, STATE_NAMES, trainingStep, unflatten } from './optimizer.ts';
+import { type AdamWOptions, nextName, parameterCount, STATE_NAMES, trainingStep, unflatten } from './optimizer.ts';
 import { emaDecay, learningRate, type Schedule } from './schedule.ts';
 
 /** What is trained: loss, data, start values and score. */
@@ -141,10 +141,9 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
   yield { type: 'start', parameters: total, step, resumed: found !== undefined };
 
   const session = await loadStep(task, runtime, specs, optimizer);
-  const metricNames = session.graph.outputs
-    .map((o) => o.name)
-    .filter((n) => !(STATE_NAMES as readonly string[]).includes(n));
+  const metricNames = session.graph.outputs.map((o) => o.name).filter((n) => !n.startsWith('next.'));
   const state = Object.fromEntries(STATE_NAMES.map((n) => [n, n]));
+  const keep = Object.fromEntries(STATE_NAMES.map((n) => [nextName(n), n]));
   const model = validationModel(runtime, specs);
   const log = (record: object): void => appendFileSync(join(folder, 'metrics.jsonl'), `${JSON.stringify(record)}\n`);
   const save = async (): Promise<string> => {
@@ -172,7 +171,7 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       correction2: f32([1], [1 / (1 - optimizer.beta2 ** t)]),
       emaDecay: f32([1], [emaDecay(schedule, step)]),
     };
-    const running = session.run(feeds, { state, keep: state, fetch: metricNames, inPlace, moveFeeds: true });
+    const running = session.run(feeds, { state, keep, fetch: metricNames, inPlace, moveFeeds: true });
     // The next batch is prepared while the worker computes.
     next = t < steps ? task.batch(t) : {};
     const out = await running;

@@ -1,0 +1,114 @@
+// From a checkpoint to a model folder: the averaged weights by name as float16, the config, and where they came from.
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { f32ToHalf, type NdArray, OrreryError, sizeOf } from '../base/index.ts';
+import { writeSafetensors } from '../formats/index.ts';
+import { input } from '../graph/index.ts';
+import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
+import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
+import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
+import type { LatentStats } from './latents.ts';
+import type { Recipe } from './recipe.ts';
+import { nanoConfig, nanoGraph, type WindowSize } from './tasks/world.ts';
+
+/** The averaged weights of the newest checkpoint in `folder`, by name. */
+export async function averagedWeights(
+  folder: string,
+  specs: readonly WeightSpec[],
+): Promise<{ weights: Map<string, Float32Array>; record: CheckpointRecord }> {
+  const found = await loadCheckpoint(join(folder, 'checkpoints'));
+  if (found === undefined) throw new OrreryError('data', `${folder}: no checkpoint yet; train first`);
+  const weights = new Map<string, Float32Array>();
+  let at = 0;
+  for (const { key, shape } of specs) {
+    weights.set(key, found.state.ema.subarray(at, at + sizeOf(shape)));
+    at += sizeOf(shape);
+  }
+  if (at !== found.state.ema.length) {
+    throw new OrreryError(
+      'data',
+      `${folder}: the checkpoint has ${found.state.ema.length} parameters, the recipe ${at}`,
+    );
+  }
+  return { weights, record: found.record };
+}
+
+/** Writes `model.safetensors` and `model.json` into `dir`. */
+export async function writeModel(
+  dir: string,
+  model: {
+    readonly kind: string;
+    readonly name: string;
+    readonly config: unknown;
+    readonly training: unknown;
+    readonly scores: unknown;
+  },
+  specs: readonly WeightSpec[],
+  weights: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
+  mkdirSync(dir, { recursive: true });
+  const tensors = specs.map(({ key, shape }): readonly [string, NdArray] => [
+    key,
+    { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) },
+  ]);
+  const path = join(dir, 'model.safetensors');
+  await writeSafetensors(path, tensors);
+  const bytes = readFileSync(path);
+  const files = {
+    'model.safetensors': { sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
+  };
+  const parameters = specs.reduce((n, s) => n + sizeOf(s.shape), 0);
+  const record = { version: 1, ...model, parameters, licence: 'Apache-2.0', files };
+  writeFileSync(join(dir, 'model.json'), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Writes the model folder of a training: `recipe` and `folder` as given to `train`. */
+export async function exportModel(recipe: Recipe, folder: string, dir: string): Promise<CheckpointRecord> {
+  if (recipe.kind === 'tokenizer') {
+    const specs = listWeights((w) => {
+      const frames = input('frames', [1, 1 + recipe.model.timePatch, 64, 64, 3], 'u8');
+      const grid = gridOf(recipe.model, 1 + recipe.model.timePatch, 64, 64);
+      return decode(encode(frames, recipe.model, w), recipe.model, grid, w);
+    });
+    const { weights, record } = await averagedWeights(folder, specs);
+    await writeModel(
+      dir,
+      { kind: recipe.model.kind, name: recipe.name, config: recipe.model, ...provenance(folder, recipe, record) },
+      specs,
+      weights,
+    );
+    return record;
+  }
+  const vocabulary = JSON.parse(readFileSync(join(folder, 'vocabulary.json'), 'utf8')) as string[];
+  const stats = JSON.parse(readFileSync(join(folder, 'latent-stats.json'), 'utf8')) as LatentStats;
+  const tokenizer = JSON.parse(readFileSync(join(recipe.tokenizer, 'model.json'), 'utf8')) as {
+    config: OrreryTokenizerConfig;
+    name: string;
+  };
+  const window = JSON.parse(readFileSync(join(folder, 'window.json'), 'utf8')) as WindowSize;
+  const config = nanoConfig(recipe, tokenizer.config, window, vocabulary);
+  const specs = listWeights((w) => nanoGraph(config, w));
+  const { weights, record } = await averagedWeights(folder, specs);
+  const full = { ...config, window, stats, vocabulary, tokenizer: tokenizer.name };
+  await writeModel(
+    dir,
+    { kind: recipe.model.kind, name: recipe.name, config: full, ...provenance(folder, recipe, record) },
+    specs,
+    weights,
+  );
+  return record;
+}
+
+/** Training record of the model card: recipe, steps, hours, and the last validation. */
+function provenance(folder: string, recipe: Recipe, record: CheckpointRecord): { training: unknown; scores: unknown } {
+  const validations = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .filter((l) => l.includes('"validation"'))
+    .map((l) => JSON.parse(l) as { step: number; validation: unknown });
+  return {
+    training: { recipe, steps: record.step, hours: Math.round(record.seconds / 36) / 100 },
+    scores: validations[validations.length - 1] ?? null,
+  };
+}

@@ -1,0 +1,113 @@
+// Recipes: JSON files that say everything about a training run, checked at the border.
+import { existsSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { InputError, OrreryError } from '../base/index.ts';
+
+const positive = z.number().positive();
+const count = z.number().int().positive();
+
+const common = {
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
+  /** Name of the data set (its specification lies beside the recipe) or path of its folder. */
+  dataset: z.string(),
+  /** Largest number of training clips to load; default all. */
+  clips: count.optional(),
+  seed: z.number().int().nonnegative(),
+  batch: count,
+  steps: count,
+  schedule: z.strictObject({
+    lr: positive,
+    warmup: z.number().int().nonnegative(),
+    decayFrom: z.number().int().nonnegative(),
+    decayTo: count,
+    floor: z.number().min(0).max(1),
+    ema: z.number().min(0).max(1),
+  }),
+  optimizer: z.strictObject({
+    beta1: z.number().min(0).max(1),
+    beta2: z.number().min(0).max(1),
+    eps: positive,
+    weightDecay: z.number().min(0),
+    clip: positive,
+  }),
+  validateEvery: count,
+  validationClips: count,
+  checkpointSeconds: positive,
+};
+
+const tokenizerRecipe = z.strictObject({
+  kind: z.literal('tokenizer'),
+  ...common,
+  model: z.strictObject({
+    kind: z.literal('orrery-tokenizer'),
+    patch: count,
+    timePatch: count,
+    channels: count,
+    width: count.multipleOf(4),
+    encoderBlocks: z.number().int().nonnegative(),
+    decoderBlocks: z.number().int().nonnegative(),
+    smoothing: z.number().int().nonnegative(),
+  }),
+  /** Frames and side of a training window. */
+  frames: count,
+  size: count,
+  movingWeight: z.number().min(0),
+});
+
+const worldRecipe = z.strictObject({
+  kind: z.literal('world'),
+  ...common,
+  /** Folder of the trained tokenizer (a model folder). */
+  tokenizer: z.string(),
+  model: z.strictObject({
+    kind: z.literal('orrery-nano'),
+    patch: count,
+    width: count,
+    heads: count,
+    blocks: count,
+    mlpRatio: positive,
+    textWidth: count,
+    textLength: count,
+    textBlocks: z.number().int().nonnegative(),
+  }),
+  /** ln σ ~ N(mean, std²). */
+  noise: z.strictObject({ mean: z.number(), std: positive }),
+  /** Extra weight of cells that change. */
+  movingWeight: z.number().min(0),
+  /** Shares of training samples that are given 9 frames, 1 frame and none. */
+  conditions: z.strictObject({ nine: z.number().min(0), one: z.number().min(0), none: z.number().min(0) }),
+  /** Probability that the caption is left out. */
+  textDropout: z.number().min(0).max(1),
+  samplingSteps: count,
+});
+
+const recipeSchema = z.discriminatedUnion('kind', [tokenizerRecipe, worldRecipe]);
+
+export type TokenizerRecipe = z.infer<typeof tokenizerRecipe>;
+export type WorldRecipe = z.infer<typeof worldRecipe>;
+export type Recipe = z.infer<typeof recipeSchema>;
+
+/** Checks a recipe that has been parsed from JSON; `source` names it in errors. */
+export function parseRecipe(value: unknown, source: string): Recipe {
+  const parsed = recipeSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new InputError(`${source}: ${issue.path.join('.') || 'recipe'}`, {
+    got: issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value),
+    need: issue.message,
+  });
+}
+
+/** Reads a recipe file. */
+export function readRecipe(path: string): Recipe {
+  if (!existsSync(path)) {
+    throw new OrreryError('data', `${path}: no such recipe; the shipped ones lie in the folder recipes/`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new OrreryError('data', `${path}: no valid JSON (${(cause as Error).message})`, { cause });
+  }
+  return parseRecipe(value, path);
+}
