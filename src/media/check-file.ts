@@ -19,7 +19,8 @@ export type SourceFile = {
 };
 
 /** What can be read, for messages. */
-export const READABLE = 'a video (MP4, MOV, WebM, MKV, AVI, MPEG-TS, MPEG-PS, FLV, GIF, Y4M, IVF, ASF) or an image (JPEG, PNG, WebP, AVIF, TIFF)';
+export const READABLE =
+  'a video (MP4, MOV, WebM, MKV, AVI, MPEG-TS, MPEG-PS, FLV, GIF, Y4M, IVF, ASF) or an image (JPEG, PNG, WebP, AVIF, TIFF)';
 
 /** A `data` error about one file: what was found, what is allowed, what to do next. */
 export function fileError(name: string, found: string, need: string, next: string, cause?: unknown): OrreryError {
@@ -34,7 +35,8 @@ export async function checkFile(name: string): Promise<SourceFile> {
   const path = resolve(name);
   const { head, sizeBytes } = await readHead(name, path);
   const format = formatOf(head);
-  if (format === undefined) throw fileError(name, describeUnknown(head), READABLE, 'give another file or convert it with ffmpeg');
+  if (format === undefined)
+    throw fileError(name, describeUnknown(head), READABLE, 'give another file or convert it with ffmpeg');
   if (format.kind === 'audio')
     throw fileError(name, `a sound file (${format.container})`, READABLE, 'give a file with pictures');
   return { name, path, sizeBytes, kind: format.kind, container: format.container, demuxer: format.demuxer };
@@ -44,7 +46,8 @@ async function readHead(name: string, path: string): Promise<{ head: Uint8Array;
   try {
     const facts = await stat(path);
     if (facts.isDirectory()) throw fileError(name, 'a directory', 'one file', 'name a file inside it');
-    if (!facts.isFile()) throw fileError(name, 'not a regular file', 'a regular file', 'copy its content to a file first');
+    if (!facts.isFile())
+      throw fileError(name, 'not a regular file', 'a regular file', 'copy its content to a file first');
     if (facts.size === 0) throw fileError(name, 'the file is empty (0 bytes)', READABLE, 'copy or record it again');
     const handle = await open(path, 'r');
     try {
@@ -60,8 +63,20 @@ async function readHead(name: string, path: string): Promise<{ head: Uint8Array;
     if (code === 'ENOENT' || code === 'ENOTDIR')
       throw fileError(name, 'no such file', 'an existing file', `check the spelling; looked at ${path}`, error);
     if (code === 'EACCES' || code === 'EPERM')
-      throw fileError(name, 'not readable (permission denied)', 'read permission', 'change its permissions or run as its owner', error);
-    throw fileError(name, `cannot be opened (${code ?? String(error)})`, 'a readable file', 'check the path and the disk', error);
+      throw fileError(
+        name,
+        'not readable (permission denied)',
+        'read permission',
+        'change its permissions or run as its owner',
+        error,
+      );
+    throw fileError(
+      name,
+      `cannot be opened (${code ?? String(error)})`,
+      'a readable file',
+      'check the path and the disk',
+      error,
+    );
   }
 }
 

@@ -48,7 +48,9 @@ export function outputSize(
   checkSide('height', wanted.height);
   const width =
     wanted.width ??
-    (wanted.height === undefined ? display.width : Math.max(1, Math.round((display.width * wanted.height) / display.height)));
+    (wanted.height === undefined
+      ? display.width
+      : Math.max(1, Math.round((display.width * wanted.height) / display.height)));
   const height = wanted.height ?? Math.max(1, Math.round((display.height * width) / display.width));
   checkSide('width', width);
   checkSide('height', height);

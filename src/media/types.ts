@@ -51,6 +51,8 @@ export type VideoInfo = {
   readonly startSeconds: number;
   readonly pixelFormat: string;
   readonly hasAudio: boolean;
+  /** Why the file is incomplete (cut off, still being written), in words; absent when nothing is known to be missing. */
+  readonly problem?: string;
   /** Text tags of the container; Orrery keeps its recipe in `comment`. */
   readonly tags: Readonly<Record<string, string>>;
 };
@@ -93,6 +95,15 @@ export type DecodeOptions = MediaOptions & {
   /** Accept a cut-off or partly damaged file and give what can be decoded. Default false: an error after the good frames. */
   readonly allowDamaged?: boolean;
 };
+
+/** Options of `readFrames`. */
+export type ReadOptions = DecodeOptions & {
+  /** Most memory that the frames may take. Default 1 GiB; more is refused before decoding. */
+  readonly maxBytes?: number;
+};
+
+/** Frames of a whole file or a part of it. */
+export type ReadFrames = Frames & { readonly times: Float64Array; readonly info: VideoInfo };
 
 /** Options of `encodeMp4`. */
 export type EncodeOptions = MediaOptions & {

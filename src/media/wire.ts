@@ -1,5 +1,5 @@
 // Messages between this process and a media process over one socket: a 16-byte header, then raw bytes. No media knowledge.
-import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import { OrreryError } from '../base/index.ts';
 
 /** Kinds of messages. JSON kinds carry UTF-8 JSON, frame kinds raw pixels. */
@@ -46,12 +46,22 @@ export function headerOf(kind: number, byteLength: number, time = 0): Uint8Array
 }
 
 /** Writes one message; resolves when the socket can take more (back pressure). The payload must not change before that. */
-export async function writeMessage(socket: Socket, kind: number, payload: Uint8Array = EMPTY, time = 0): Promise<void> {
+export async function writeMessage(
+  socket: Writable,
+  kind: number,
+  payload: Uint8Array = EMPTY,
+  time = 0,
+): Promise<void> {
   socket.cork();
   socket.write(headerOf(kind, payload.byteLength, time));
-  const isReady = payload.byteLength === 0 ? !socket.writableNeedDrain : socket.write(payload);
+  if (payload.byteLength > 0) socket.write(payload);
   socket.uncork();
-  if (isReady) return;
+  await drained(socket);
+}
+
+/** Resolves when the stream can take more bytes; throws when it closes before. */
+export async function drained(socket: Writable): Promise<void> {
+  if (!socket.writableNeedDrain && !socket.destroyed) return;
   await new Promise<void>((resolve, reject) => {
     const finish = (): void => {
       socket.off('drain', finish).off('close', fail).off('error', fail);
@@ -76,47 +86,30 @@ export function jsonOf(payload: Uint8Array): unknown {
   return JSON.parse(new TextDecoder().decode(payload));
 }
 
-/** Pulls messages from a socket; reads nothing ahead but the socket's own buffer, so a slow reader slows the writer. */
-export class MessageReader {
-  readonly #socket: Socket;
+/** Pulls bytes from a stream; reads nothing ahead but the stream's own buffer, so a slow reader slows the writer. */
+export class ByteReader {
+  readonly #source: Readable;
   #chunk: Buffer = Buffer.alloc(0);
   #offset = 0;
   #isEnded = false;
   #wake: (() => void) | undefined;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor(source: Readable) {
+    this.#source = source;
     const wake = (): void => this.#wake?.();
     const end = (): void => {
       this.#isEnded = true;
       wake();
     };
-    socket.on('readable', wake).on('end', end).on('close', end).on('error', end);
+    source.on('readable', wake).on('end', end).on('close', end).on('error', end);
   }
 
-  /**
-   * The next message, or undefined when the other side has closed.
-   * @param place memory for a picture of that many bytes (to save a copy); default: a fresh array
-   */
-  async next(place?: (byteLength: number) => Uint8Array): Promise<Message | undefined> {
-    const header = new Uint8Array(HEADER_BYTES);
-    if (!(await this.#fill(header))) return undefined;
-    const view = new DataView(header.buffer);
-    const kind = view.getUint32(0, true);
-    const byteLength = view.getUint32(4, true);
-    if (byteLength > MAX_PAYLOAD_BYTES)
-      throw new OrreryError('internal', `media channel: message of ${byteLength} bytes; please report this`);
-    const payload =
-      kind === MESSAGE.frame && place !== undefined ? place(byteLength) : byteLength === 0 ? EMPTY : new Uint8Array(byteLength);
-    if (!(await this.#fill(payload))) return undefined;
-    return { kind, time: view.getFloat64(8, true), payload };
-  }
-
-  async #fill(target: Uint8Array): Promise<boolean> {
+  /** Fills all of `target`; false when the stream ends before. */
+  async fill(target: Uint8Array): Promise<boolean> {
     let filled = 0;
     while (filled < target.byteLength) {
       if (this.#offset === this.#chunk.byteLength) {
-        const chunk = this.#socket.read() as Buffer | null;
+        const chunk = this.#source.read() as Buffer | null;
         if (chunk === null) {
           if (this.#isEnded) return false;
           await new Promise<void>((resolve) => {
@@ -134,5 +127,36 @@ export class MessageReader {
       this.#offset += count;
     }
     return true;
+  }
+}
+
+/** Pulls messages from a socket. */
+export class MessageReader {
+  readonly #bytes: ByteReader;
+
+  constructor(socket: Readable) {
+    this.#bytes = new ByteReader(socket);
+  }
+
+  /**
+   * The next message, or undefined when the other side has closed.
+   * @param place memory for a picture of that many bytes (to save a copy); default: a fresh array
+   */
+  async next(place?: (byteLength: number) => Uint8Array): Promise<Message | undefined> {
+    const header = new Uint8Array(HEADER_BYTES);
+    if (!(await this.#bytes.fill(header))) return undefined;
+    const view = new DataView(header.buffer);
+    const kind = view.getUint32(0, true);
+    const byteLength = view.getUint32(4, true);
+    if (byteLength > MAX_PAYLOAD_BYTES)
+      throw new OrreryError('internal', `media channel: message of ${byteLength} bytes; please report this`);
+    const payload =
+      kind === MESSAGE.frame && place !== undefined
+        ? place(byteLength)
+        : byteLength === 0
+          ? EMPTY
+          : new Uint8Array(byteLength);
+    if (!(await this.#bytes.fill(payload))) return undefined;
+    return { kind, time: view.getFloat64(8, true), payload };
   }
 }
