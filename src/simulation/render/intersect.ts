@@ -6,27 +6,28 @@ import { BOX, CAPSULE, CYLINDER, PLANE, SIZE, SPHERE } from './parts.ts';
 /** A ray that starts nearer than this to a surface does not hit it. */
 const NEAR = 1e-6;
 
+/** Values of a ray register: origin 3, direction 3, distance of the hit. Numbers passed as arguments would be boxed. */
+export const RAY_SIZE = 7;
+
 /**
- * Nearest distance in (1e-6, limit) at which a ray meets a part from outside or inside, or Infinity.
+ * Nearest distance above 1e-6 at which a ray meets a part, from outside or inside, into `ray[6]`; Infinity = none.
  * @param data part rows; @param at offset of the part's row; @param shape its shape code
- * @param ox,oy,oz origin in the part's frame; @param dx,dy,dz direction in the part's frame, any length
+ * @param ray origin and direction in the part's frame, direction of any length
  */
-export function hitLocal(
-  data: Float64Array,
-  at: number,
-  shape: number,
-  ox: number,
-  oy: number,
-  oz: number,
-  dx: number,
-  dy: number,
-  dz: number,
-): number {
+export function hitLocal(data: Float64Array, at: number, shape: number, ray: Float64Array): void {
+  const ox = ray[0]!;
+  const oy = ray[1]!;
+  const oz = ray[2]!;
+  const dx = ray[3]!;
+  const dy = ray[4]!;
+  const dz = ray[5]!;
+  ray[6] = Number.POSITIVE_INFINITY;
   switch (shape) {
     case PLANE: {
-      if (dz === 0) return Number.POSITIVE_INFINITY;
+      if (dz === 0) return;
       const t = -oz / dz;
-      return t > NEAR ? t : Number.POSITIVE_INFINITY;
+      if (t > NEAR) ray[6] = t;
+      return;
     }
     case SPHERE: {
       const r = data[at + SIZE]!;
@@ -38,34 +39,14 @@ export function hitLocal(
       const py = oy - f * dy;
       const pz = oz - f * dz;
       const h = r * r - (px * px + py * py + pz * pz);
-      if (h < 0) return Number.POSITIVE_INFINITY;
+      if (h < 0) return;
       const s = Math.sqrt(h / a);
-      const near = -f - s;
-      if (near > NEAR) return near;
-      const far = -f + s;
-      return far > NEAR ? far : Number.POSITIVE_INFINITY;
+      keepNearest(ray, -f - s, -f + s);
+      return;
     }
-    case BOX: {
-      // A zero component would make 0·∞; a tiny one gives the same answer without a branch later.
-      const ix = 1 / (dx === 0 ? 1e-12 : dx);
-      const iy = 1 / (dy === 0 ? 1e-12 : dy);
-      const iz = 1 / (dz === 0 ? 1e-12 : dz);
-      const kx = Math.abs(ix) * data[at + SIZE]!;
-      const ky = Math.abs(iy) * data[at + SIZE + 1]!;
-      const kz = Math.abs(iz) * data[at + SIZE + 2]!;
-      const nx = -ox * ix;
-      const ny = -oy * iy;
-      const nz = -oz * iz;
-      let near = nx - kx;
-      if (ny - ky > near) near = ny - ky;
-      if (nz - kz > near) near = nz - kz;
-      let far = nx + kx;
-      if (ny + ky < far) far = ny + ky;
-      if (nz + kz < far) far = nz + kz;
-      if (!(near <= far)) return Number.POSITIVE_INFINITY;
-      if (near > NEAR) return near;
-      return far > NEAR ? far : Number.POSITIVE_INFINITY;
-    }
+    case BOX:
+      hitBox(ray, data[at + SIZE]!, data[at + SIZE + 1]!, data[at + SIZE + 2]!);
+      return;
     case CYLINDER: {
       const r = data[at + SIZE]!;
       const h = data[at + SIZE + 1]!;
@@ -76,50 +57,79 @@ export function hitLocal(
       if (a > 1e-18) {
         const b = ox * dx + oy * dy;
         const q = b * b - a * c;
-        if (q < 0) return Number.POSITIVE_INFINITY;
+        if (q < 0) return;
         const s = Math.sqrt(q);
         near = (-b - s) / a;
         far = (-b + s) / a;
-      } else if (c > 0) return Number.POSITIVE_INFINITY;
+      } else if (c > 0) return;
       if (dz !== 0) {
         const i = 1 / dz;
         const k = Math.abs(i) * h;
         const n = -oz * i;
         if (n - k > near) near = n - k;
         if (n + k < far) far = n + k;
-      } else if (Math.abs(oz) > h) return Number.POSITIVE_INFINITY;
-      if (near > far) return Number.POSITIVE_INFINITY;
-      if (near > NEAR) return near;
-      return far > NEAR ? far : Number.POSITIVE_INFINITY;
+      } else if (Math.abs(oz) > h) return;
+      if (near <= far) keepNearest(ray, near, far);
+      return;
     }
     case CAPSULE:
-      return hitCapsule(data[at + SIZE]!, data[at + SIZE + 1]!, ox, oy, oz, dx, dy, dz);
+      hitCapsule(ray, data[at + SIZE]!, data[at + SIZE + 1]!);
+      return;
     default:
-      return Number.POSITIVE_INFINITY;
+      return;
   }
 }
 
-// The union of an open cylinder and two balls: entering distance = smallest, and only that one is needed, because
-// rays start outside (the camera and other parts' surfaces).
-function hitCapsule(
-  r: number,
-  h: number,
-  ox: number,
-  oy: number,
-  oz: number,
-  dx: number,
-  dy: number,
-  dz: number,
-): number {
+function keepNearest(ray: Float64Array, near: number, far: number): void {
+  if (near > NEAR) ray[6] = near;
+  else if (far > NEAR) ray[6] = far;
+}
+
+/** Slab test against a box with half extents a, b, c around the origin. */
+export function hitBox(ray: Float64Array, a: number, b: number, c: number): void {
+  const dx = ray[3]!;
+  const dy = ray[4]!;
+  const dz = ray[5]!;
+  // A zero component would make 0·∞; a tiny one gives the same answer without a branch later.
+  const ix = 1 / (dx === 0 ? 1e-12 : dx);
+  const iy = 1 / (dy === 0 ? 1e-12 : dy);
+  const iz = 1 / (dz === 0 ? 1e-12 : dz);
+  const kx = Math.abs(ix) * a;
+  const ky = Math.abs(iy) * b;
+  const kz = Math.abs(iz) * c;
+  const nx = -ray[0]! * ix;
+  const ny = -ray[1]! * iy;
+  const nz = -ray[2]! * iz;
+  let near = nx - kx;
+  if (ny - ky > near) near = ny - ky;
+  if (nz - kz > near) near = nz - kz;
+  let far = nx + kx;
+  if (ny + ky < far) far = ny + ky;
+  if (nz + kz < far) far = nz + kz;
+  ray[6] = Number.POSITIVE_INFINITY;
+  if (near <= far) keepNearest(ray, near, far);
+}
+
+// The union of an open cylinder and two balls: the side's entry is the first hit wherever it lies between the caps.
+function hitCapsule(ray: Float64Array, r: number, h: number): void {
+  const ox = ray[0]!;
+  const oy = ray[1]!;
+  const oz = ray[2]!;
+  const dx = ray[3]!;
+  const dy = ray[4]!;
+  const dz = ray[5]!;
   let best = Number.POSITIVE_INFINITY;
   const a = dx * dx + dy * dy;
   if (a > 1e-18) {
     const b = ox * dx + oy * dy;
     const q = b * b - a * (ox * ox + oy * oy - r * r);
-    if (q < 0) return best;
+    if (q < 0) return;
     const s = Math.sqrt(q);
     const t = (-b - s) / a;
-    if (t > NEAR && Math.abs(oz + t * dz) <= h) return t;
+    if (t > NEAR && Math.abs(oz + t * dz) <= h) {
+      ray[6] = t;
+      return;
+    }
     const u = (-b + s) / a;
     if (u > NEAR && Math.abs(oz + u * dz) <= h) best = u;
   }
@@ -138,42 +148,5 @@ function hitCapsule(
       if (near < best) best = near;
     } else if (-f + s > NEAR && -f + s < best) best = -f + s;
   }
-  return best;
-}
-
-/** The same for an origin and direction in the world frame. */
-export function hitWorld(
-  data: Float64Array,
-  at: number,
-  shape: number,
-  ox: number,
-  oy: number,
-  oz: number,
-  dx: number,
-  dy: number,
-  dz: number,
-): number {
-  const x = ox - data[at]!;
-  const y = oy - data[at + 1]!;
-  const z = oz - data[at + 2]!;
-  const r0 = data[at + 3]!;
-  const r1 = data[at + 4]!;
-  const r2 = data[at + 5]!;
-  const r3 = data[at + 6]!;
-  const r4 = data[at + 7]!;
-  const r5 = data[at + 8]!;
-  const r6 = data[at + 9]!;
-  const r7 = data[at + 10]!;
-  const r8 = data[at + 11]!;
-  return hitLocal(
-    data,
-    at,
-    shape,
-    r0 * x + r3 * y + r6 * z,
-    r1 * x + r4 * y + r7 * z,
-    r2 * x + r5 * y + r8 * z,
-    r0 * dx + r3 * dy + r6 * dz,
-    r1 * dx + r4 * dy + r7 * dz,
-    r2 * dx + r5 * dy + r8 * dz,
-  );
+  ray[6] = best;
 }

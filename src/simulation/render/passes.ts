@@ -6,7 +6,7 @@ import { mayOcclude, mayShadow, shadePoint, shadeSky } from './shade.ts';
 import { type Layer, type State, TILE } from './state.ts';
 import { listLight, listPrimary, markDirty } from './tiles.ts';
 import { mix32 } from './tone.ts';
-import { resolve, trace } from './trace.ts';
+import { aim, reach, resolve, trace } from './trace.ts';
 
 /** Rotated-grid sample positions inside a pixel, relative to its centre: x, y of each sample. */
 const SUBPIXEL = [-0.125, -0.375, 0.375, -0.125, -0.375, 0.125, 0.125, 0.375] as const;
@@ -74,18 +74,17 @@ function listEvery(s: State, selection: Selection): number {
 
 /** Finds the nearest surface of every pixel of a tile. `onto`: search only for parts in front of what is there. */
 function traceTile(s: State, tx: number, ty: number, listed: number, onto: boolean): void {
-  const { layer, camera, width } = s;
+  const { layer, camera, width, found } = s;
+  if (onto && listed === 0) return;
   const x1 = Math.min(width, tx * TILE + TILE);
   const y1 = Math.min(s.height, ty * TILE + TILE);
   for (let y = ty * TILE; y < y1; y++) {
     for (let x = tx * TILE; x < x1; x++) {
       const i = y * width + x;
-      const u = (x + 0.5 - camera.cx) / camera.fx;
-      const v = (y + 0.5 - camera.cy) / camera.fy;
-      layer.part[i] = onto
-        ? trace(s, u, v, listed, layer.part[i]!, layer.depth[i]!)
-        : trace(s, u, v, listed, -1, Number.POSITIVE_INFINITY);
-      layer.depth[i] = s.found[0]!;
+      aim(s, (x + 0.5 - camera.cx) / camera.fx, (y + 0.5 - camera.cy) / camera.fy);
+      found[0] = onto ? layer.depth[i]! : Number.POSITIVE_INFINITY;
+      layer.part[i] = trace(s, listed, onto ? layer.part[i]! : -1);
+      layer.depth[i] = found[0]!;
     }
   }
 }
@@ -95,97 +94,111 @@ function traceTile(s: State, tx: number, ty: number, listed: number, onto: boole
  * moving part shadows or dims keep their colour.
  */
 function lightTile(s: State, tx: number, ty: number, every: number, still: Layer | undefined): void {
-  const { layer, camera, width, hit } = s;
+  const { layer, camera, width, hit, points, found } = s;
   const { bounds } = layer;
   const box = (ty * s.tilesX + tx) * 6;
   const x0 = tx * TILE;
   const y0 = ty * TILE;
   const x1 = Math.min(width, x0 + TILE);
   const y1 = Math.min(s.height, y0 + TILE);
+  const fogEnd = s.shading.light[20]!;
   emptyBox(bounds, box);
   for (let y = y0; y < y1; y++) {
     for (let x = x0; x < x1; x++) {
       const i = y * width + x;
       if (layer.part[i]! < 0) continue;
-      resolve(s, (x + 0.5 - camera.cx) / camera.fx, (y + 0.5 - camera.cy) / camera.fy, layer.part[i]!, layer.depth[i]!);
-      if (hit[12]! < s.shading.light[20]!) growBox(bounds, box, hit);
+      found[0] = layer.depth[i]!;
+      aim(s, (x + 0.5 - camera.cx) / camera.fx, (y + 0.5 - camera.cy) / camera.fy);
+      reach(s);
+      const at = ((y - y0) * TILE + x - x0) * 3;
+      points[at] = hit[0]!;
+      points[at + 1] = hit[1]!;
+      points[at + 2] = hit[2]!;
+      if (hit[12]! < fogEnd) growBox(bounds, box, hit);
     }
   }
   listLight(s, bounds, box, every);
+  const movers = still === undefined ? 0 : listMovers(s);
   for (let y = y0; y < y1; y++) {
     for (let x = x0; x < x1; x++) {
       const i = y * width + x;
       const part = layer.part[i]!;
-      const u = (x + 0.5 - camera.cx) / camera.fx;
-      const v = (y + 0.5 - camera.cy) / camera.fy;
       if (still !== undefined && part === still.part[i] && (part < 0 || s.moving[part] === 0)) {
-        if (part < 0) continue;
-        resolve(s, u, v, part, layer.depth[i]!);
-        if (!touchedByMoving(s)) continue;
-      } else resolve(s, u, v, part, layer.depth[i]!);
-      shadeHit(s, part, layer.depth[i]! / camera.fx, mix32(i * 5), true);
+        if (part < 0 || movers === 0) continue;
+        if (!touchedByMoving(s, ((y - y0) * TILE + x - x0) * 3)) continue;
+      }
+      found[0] = layer.depth[i]!;
+      aim(s, (x + 0.5 - camera.cx) / camera.fx, (y + 0.5 - camera.cy) / camera.fy);
+      shadeHit(s, part, 1 / camera.fx, mix32(i * 5), true, 0);
       const k = i * 3;
       const out = s.shading.out;
       layer.color[k] = out[0]!;
       layer.color[k + 1] = out[1]!;
       layer.color[k + 2] = out[2]!;
       layer.sun[i] = out[3]!;
-      if (part >= 0) {
-        layer.normal[k] = hit[3]!;
-        layer.normal[k + 1] = hit[4]!;
-        layer.normal[k + 2] = hit[5]!;
-      } else {
-        layer.normal[k] = 0;
-        layer.normal[k + 1] = 0;
-        layer.normal[k + 2] = 0;
-      }
+      layer.normal[k] = part < 0 ? 0 : hit[3]!;
+      layer.normal[k + 1] = part < 0 ? 0 : hit[4]!;
+      layer.normal[k + 2] = part < 0 ? 0 : hit[5]!;
     }
   }
 }
 
-/** Whether a moving part may change the light at the surface in `s.hit`. */
-function touchedByMoving(s: State): boolean {
-  const { hit, moving, shadowers, occluders, counts, shading } = s;
-  for (let k = 0; k < counts[0]!; k++) {
-    const p = shadowers[k]!;
-    if (moving[p] === 1 && mayShadow(shading, p, hit[0]!, hit[1]!, hit[2]!, 0)) return true;
-  }
-  for (let k = 0; k < counts[1]!; k++) {
-    const p = occluders[k]!;
-    if (moving[p] === 1 && mayOcclude(shading, p, hit[0]!, hit[1]!, hit[2]!, 0)) return true;
-  }
+/** Keeps the moving parts of the tile's light lists in `s.movers`, shadowers first; returns their number. */
+function listMovers(s: State): number {
+  const { moving, shadowers, occluders, counts, movers } = s;
+  let n = 0;
+  for (let k = 0; k < counts[0]!; k++) if (moving[shadowers[k]!] === 1) movers[n++] = shadowers[k]!;
+  counts[2] = n;
+  for (let k = 0; k < counts[1]!; k++) if (moving[occluders[k]!] === 1) movers[n++] = occluders[k]!;
+  counts[3] = n;
+  return n;
+}
+
+/** Whether a moving part may change the light at a point of the tile. */
+function touchedByMoving(s: State, at: number): boolean {
+  const { points, movers, counts, shading } = s;
+  const x = points[at]!;
+  const y = points[at + 1]!;
+  const z = points[at + 2]!;
+  const shadowers = counts[2]!;
+  for (let k = 0; k < shadowers; k++) if (mayShadow(shading, movers[k]!, x, y, z, 0)) return true;
+  for (let k = shadowers; k < counts[3]!; k++) if (mayOcclude(shading, movers[k]!, x, y, z, 0)) return true;
   return false;
 }
 
-/** Shades the surface in `s.hit` with the tile's lists, or with `every` part when it lies outside the tile's box. */
-function shadeHit(s: State, part: number, footprint: number, noise: number, listed: boolean, every = 0): void {
-  const { hit } = s;
+/**
+ * Shades `part` where the aimed ray meets it at depth `s.found[0]`, with the tile's lists, or with `every` part when
+ * the point lies outside the tile's box.
+ * @param pixel width of the sampled area at depth 1
+ */
+function shadeHit(s: State, part: number, pixel: number, noise: number, centre: boolean, every: number): void {
+  reach(s);
   if (part < 0) {
-    shadeSky(s.shading, hit[9]!, hit[10]!, hit[11]!);
+    shadeSky(s.shading);
     return;
   }
+  resolve(s, part);
+  const listed = centre || inBox(s.box, s.hit);
   shadePoint(
     s.shading,
     part,
-    hit[0]!,
-    hit[1]!,
-    hit[2]!,
-    hit[3]!,
-    hit[4]!,
-    hit[5]!,
-    hit[6]!,
-    hit[7]!,
-    hit[8]!,
-    hit[9]!,
-    hit[10]!,
-    hit[11]!,
-    hit[12]!,
-    footprint,
+    s.found[0]! * pixel,
     noise,
     listed ? s.shadowers : s.everyPart,
     listed ? s.counts[0]! : every,
     listed ? s.occluders : s.everyPart,
     listed ? s.counts[1]! : every,
+  );
+}
+
+function inBox(box: Float64Array, point: Float64Array): boolean {
+  return (
+    point[0]! >= box[0]! &&
+    point[1]! >= box[1]! &&
+    point[2]! >= box[2]! &&
+    point[0]! <= box[3]! &&
+    point[1]! <= box[4]! &&
+    point[2]! <= box[5]!
   );
 }
 
@@ -265,26 +278,21 @@ function openTile(s: State, tx: number, ty: number, every: number, which: number
 
 /** Mean of four samples inside a pixel, in display values: what the eye would average on a finer screen. */
 function samplePixel(s: State, x: number, y: number, listed: number, every: number, growAt: number): void {
-  const { camera, hit, box, shading } = s;
+  const { camera, hit, shading, found } = s;
   const out = shading.out;
   const i = y * s.width + x;
   let r = 0;
   let g = 0;
   let b = 0;
   for (let n = 0; n < 4; n++) {
-    const u = (x + 0.5 + SUBPIXEL[n * 2]! - camera.cx) / camera.fx;
-    const v = (y + 0.5 + SUBPIXEL[n * 2 + 1]! - camera.cy) / camera.fy;
-    const part = trace(s, u, v, listed, -1, Number.POSITIVE_INFINITY);
-    const depth = s.found[0]!;
-    resolve(s, u, v, part, depth);
-    const inside =
-      hit[0]! >= box[0]! &&
-      hit[1]! >= box[1]! &&
-      hit[2]! >= box[2]! &&
-      hit[0]! <= box[3]! &&
-      hit[1]! <= box[4]! &&
-      hit[2]! <= box[5]!;
-    shadeHit(s, part, (0.5 * depth) / camera.fx, mix32(i * 5 + n + 1), inside, every);
+    aim(
+      s,
+      (x + 0.5 + SUBPIXEL[n * 2]! - camera.cx) / camera.fx,
+      (y + 0.5 + SUBPIXEL[n * 2 + 1]! - camera.cy) / camera.fy,
+    );
+    found[0] = Number.POSITIVE_INFINITY;
+    const part = trace(s, listed, -1);
+    shadeHit(s, part, 0.5 / camera.fx, mix32(i * 5 + n + 1), false, every);
     if (growAt >= 0 && part >= 0 && hit[12]! < shading.light[20]!) growBox(s.layer.bounds, growAt, hit);
     r += out[0]!;
     g += out[1]!;

@@ -7,9 +7,10 @@
 import { assert } from '../../base/index.ts';
 import type { Camera, Scene, Trajectory } from '../scene.ts';
 import { type FrameChannels, writeChannels } from './channels.ts';
+import { RAY_SIZE } from './intersect.ts';
 import { type PartTable, partTable, placeEye, placeParts } from './parts.ts';
 import { drawAll, drawMoving } from './passes.ts';
-import { placeSun, shading } from './shade.ts';
+import { HIT_SIZE, placeSun, shading } from './shade.ts';
 import { copyLayer, newLayer, type State, TILE } from './state.ts';
 import { materialTable } from './textures.ts';
 import { coverTiles } from './tiles.ts';
@@ -88,8 +89,9 @@ function newState(
   const { width, height } = camera;
   const tilesX = Math.ceil(width / TILE);
   const tilesY = Math.ceil(height / TILE);
+  const hit = new Float64Array(HIT_SIZE);
   return {
-    shading: shading(parts, materials, scene.light, shadowSamples, floorHeight(scene)),
+    shading: shading(parts, materials, scene.light, shadowSamples, floorHeight(scene), hit),
     parts,
     camera,
     width,
@@ -105,12 +107,16 @@ function newState(
     primary: new Int32Array(parts.count),
     shadowers: new Int32Array(parts.count),
     occluders: new Int32Array(parts.count),
-    counts: new Int32Array(2),
+    counts: new Int32Array(4),
+    movers: new Int32Array(parts.count * 2),
     everyPart: new Int32Array(parts.count),
     dirty: new Uint8Array(tilesX * tilesY),
     ball: new Float64Array(4),
+    direction: new Float64Array(3),
+    ray: new Float64Array(RAY_SIZE),
+    points: new Float64Array(TILE * TILE * 3),
     found: new Float64Array(1),
-    hit: new Float64Array(13),
+    hit,
     box: new Float64Array(6),
   };
 }

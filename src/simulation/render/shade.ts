@@ -2,13 +2,15 @@
 // faint reflection of the sky. Pure arithmetic on typed arrays; the caller supplies candidate lists in part order.
 
 import type { Light } from '../scene.ts';
-import { hitLocal } from './intersect.ts';
-import { BOUND, CORE, INSCRIBED, OCCLUDER, PART_STRIDE, type PartTable, PLANE, SPHERE } from './parts.ts';
+import { hitBox, hitLocal, RAY_SIZE } from './intersect.ts';
+import { BOUND, CORE, EXTENT, INSCRIBED, OCCLUDER, PART_STRIDE, type PartTable, PLANE, SIZE, SPHERE } from './parts.ts';
 import { albedo, MATERIAL_STRIDE, type MaterialTable } from './textures.ts';
 import { toneMap } from './tone.ts';
 
 /** Ambient occlusion reaches this many occluder radii beyond a part's surface. */
 export const OCCLUSION_REACH = 3;
+/** Values that describe the surface under a ray: see `Shading.hit`. */
+export const HIT_SIZE = 13;
 const ROTATIONS = 256;
 const LIMITED = 5;
 
@@ -27,6 +29,9 @@ export type Shading = {
   /** cos, sin of the disc's turn, [ROTATIONS, 2]. */
   readonly turns: Float64Array;
   readonly samples: number;
+  /** The surface to shade: point 3, unit normal towards the viewer 3, point in the part 3, unit view direction 3, distance. */
+  readonly hit: Float64Array;
+  readonly ray: Float64Array;
   /** Result: display RGB 0…255 and sunlight 0…1 (facing × visibility). */
   readonly out: Float64Array;
   readonly color: Float64Array;
@@ -41,6 +46,7 @@ export function shading(
   light: Light,
   samples: number,
   floorZ: number,
+  hit: Float64Array,
 ): Shading {
   const [sx, sy, sz] = unit(light.sunDir);
   const spread = Math.tan(light.softness);
@@ -69,6 +75,8 @@ export function shading(
       i & 1 ? Math.sin((2 * Math.PI * (i >> 1)) / ROTATIONS) : Math.cos((2 * Math.PI * (i >> 1)) / ROTATIONS),
     ),
     samples,
+    hit,
+    ray: new Float64Array(RAY_SIZE),
     out: new Float64Array(4),
     color: new Float64Array(3),
     candidates: new Int32Array(parts.count),
@@ -138,20 +146,16 @@ export function mayOcclude(s: Shading, part: number, x: number, y: number, z: nu
   return dx * dx + dy * dy + dz * dz < r * r;
 }
 
-/** Share of the sun disc that is seen from a point: spheres in closed form, other parts by rays. */
-function sunVisibility(
-  s: Shading,
-  self: number,
-  x: number,
-  y: number,
-  z: number,
-  noise: number,
-  list: Int32Array,
-  listed: number,
-): number {
-  const data = s.parts.data;
-  const shape = s.parts.shape;
-  const light = s.light;
+/**
+ * Share of the sun disc that is seen from the point in `s.hit`: spheres in closed form, other parts by rays.
+ * @param self the part that the point lies on: parts are convex, they do not shadow themselves
+ */
+function sunVisibility(s: Shading, self: number, noise: number, list: Int32Array, listed: number): number {
+  const { light, hit, ray, candidates, origins, sunLocal } = s;
+  const { data, shape } = s.parts;
+  const x = hit[0]!;
+  const y = hit[1]!;
+  const z = hit[2]!;
   const spread = light[18]!;
   let visible = 1;
   let rays = 0;
@@ -163,21 +167,29 @@ function sunVisibility(
     const dy = y - data[o + 1]!;
     const dz = z - data[o + 2]!;
     if (shape[p] === SPHERE) {
-      visible *= 1 - sphereCover(data[o + 12]!, -dx, -dy, -dz, light[0]!, light[1]!, light[2]!, spread);
+      visible *= 1 - sphereCover(data[o + SIZE]!, -dx, -dy, -dz, light[0]!, light[1]!, light[2]!, spread);
       if (visible <= 0) return 0;
-    } else {
-      const k = rays * 3;
-      s.candidates[rays++] = p;
-      s.origins[k] = data[o + 3]! * dx + data[o + 6]! * dy + data[o + 9]! * dz;
-      s.origins[k + 1] = data[o + 4]! * dx + data[o + 7]! * dy + data[o + 10]! * dz;
-      s.origins[k + 2] = data[o + 5]! * dx + data[o + 8]! * dy + data[o + 11]! * dz;
+      continue;
     }
+    const k = rays * 3;
+    ray[0] = origins[k] = data[o + 3]! * dx + data[o + 6]! * dy + data[o + 9]! * dz;
+    ray[1] = origins[k + 1] = data[o + 4]! * dx + data[o + 7]! * dy + data[o + 10]! * dz;
+    ray[2] = origins[k + 2] = data[o + 5]! * dx + data[o + 8]! * dy + data[o + 11]! * dz;
+    ray[3] = sunLocal[p * 9]!;
+    ray[4] = sunLocal[p * 9 + 1]!;
+    ray[5] = sunLocal[p * 9 + 2]!;
+    // No ray of the cone strays further from its axis than `pad` within the part's reach, so an axis that misses the
+    // padded box of the part proves that all of them miss the part.
+    const along = -(dx * light[0]! + dy * light[1]! + dz * light[2]!) + data[o + BOUND]!;
+    const pad = along * spread * 1.0001 + 1e-9;
+    hitBox(ray, data[o + EXTENT]! + pad, data[o + EXTENT + 1]! + pad, data[o + EXTENT + 2]! + pad);
+    if (ray[6]! < Number.POSITIVE_INFINITY) candidates[rays++] = p;
   }
   if (rays === 0) return visible;
   const turn = (noise & (ROTATIONS - 1)) * 2;
   const cos = s.turns[turn]!;
   const sin = s.turns[turn + 1]!;
-  const { disc, sunLocal, candidates, origins, samples } = s;
+  const { disc, samples } = s;
   let lit = 0;
   let last = 0;
   for (let n = 0; n < samples; n++) {
@@ -193,18 +205,14 @@ function sunVisibility(
       const c = i === 0 ? last : i <= last ? i - 1 : i;
       const p = candidates[c]!;
       const k = p * 9;
-      const t = hitLocal(
-        data,
-        p * PART_STRIDE,
-        shape[p]!,
-        origins[c * 3]!,
-        origins[c * 3 + 1]!,
-        origins[c * 3 + 2]!,
-        sunLocal[k]! + u * sunLocal[k + 3]! + v * sunLocal[k + 6]!,
-        sunLocal[k + 1]! + u * sunLocal[k + 4]! + v * sunLocal[k + 7]!,
-        sunLocal[k + 2]! + u * sunLocal[k + 5]! + v * sunLocal[k + 8]!,
-      );
-      if (t < Number.POSITIVE_INFINITY) {
+      ray[0] = origins[c * 3]!;
+      ray[1] = origins[c * 3 + 1]!;
+      ray[2] = origins[c * 3 + 2]!;
+      ray[3] = sunLocal[k]! + u * sunLocal[k + 3]! + v * sunLocal[k + 6]!;
+      ray[4] = sunLocal[k + 1]! + u * sunLocal[k + 4]! + v * sunLocal[k + 7]!;
+      ray[5] = sunLocal[k + 2]! + u * sunLocal[k + 5]! + v * sunLocal[k + 8]!;
+      hitLocal(data, p * PART_STRIDE, shape[p]!, ray);
+      if (ray[6]! < Number.POSITIVE_INFINITY) {
         blocked = true;
         last = c;
         break;
@@ -248,20 +256,16 @@ function sphereCover(
   return area / (Math.PI * s2);
 }
 
-/** Share of the sky hemisphere that reaches a point with normal n, 0…1. */
-function skyVisibility(
-  s: Shading,
-  self: number,
-  x: number,
-  y: number,
-  z: number,
-  nx: number,
-  ny: number,
-  nz: number,
-  list: Int32Array,
-  listed: number,
-): number {
+/** Share of the sky hemisphere that reaches the surface in `s.hit`, 0…1. */
+function skyVisibility(s: Shading, self: number, list: Int32Array, listed: number): number {
   const data = s.parts.data;
+  const { hit } = s;
+  const x = hit[0]!;
+  const y = hit[1]!;
+  const z = hit[2]!;
+  const nx = hit[3]!;
+  const ny = hit[4]!;
+  const nz = hit[5]!;
   let open = 1;
   for (let i = 0; i < listed; i++) {
     const p = list[i]!;
@@ -338,37 +342,24 @@ function sunGlow(cos: number): number {
   return b * b;
 }
 
-/** Shades the sky in unit direction (x, y, z) into `s.out`. */
-export function shadeSky(s: Shading, x: number, y: number, z: number): void {
-  const light = s.light;
-  const glow = sunGlow(x * light[0]! + y * light[1]! + z * light[2]!);
-  for (let k = 0; k < 3; k++) s.out[k] = toneMap(sky(light, k, z, glow));
+/** Shades the sky in the view direction of `s.hit` into `s.out`. */
+export function shadeSky(s: Shading): void {
+  const { light, hit } = s;
+  const glow = sunGlow(hit[9]! * light[0]! + hit[10]! * light[1]! + hit[11]! * light[2]!);
+  for (let k = 0; k < 3; k++) s.out[k] = toneMap(sky(light, k, hit[11]!, glow));
   s.out[3] = 1;
 }
 
 /**
- * Shades a surface point into `s.out`.
- * @param part the part hit; x,y,z point and n unit normal facing the viewer, world frame; l point in the part's frame
- * @param v unit direction from the camera to the point; distance along it, metres; footprint: pixel width there, metres
+ * Shades the surface in `s.hit` into `s.out`.
+ * @param part the part hit
+ * @param footprint width of a pixel there, metres
  * @param noise hash that turns the shadow samples
  * @param shadowers,occluders part lists (ascending) that hold at least all parts that pass `mayShadow`, `mayOcclude`
  */
 export function shadePoint(
   s: Shading,
   part: number,
-  x: number,
-  y: number,
-  z: number,
-  nx: number,
-  ny: number,
-  nz: number,
-  lx: number,
-  ly: number,
-  lz: number,
-  vx: number,
-  vy: number,
-  vz: number,
-  distance: number,
   footprint: number,
   noise: number,
   shadowers: Int32Array,
@@ -376,10 +367,17 @@ export function shadePoint(
   occluders: Int32Array,
   occluderCount: number,
 ): void {
-  const { light, out, color, materials } = s;
+  const { light, out, color, materials, hit } = s;
+  const distance = hit[12]!;
+  const nx = hit[3]!;
+  const ny = hit[4]!;
+  const nz = hit[5]!;
+  const vx = hit[9]!;
+  const vy = hit[10]!;
+  const vz = hit[11]!;
   if (distance >= light[20]!) {
     // Wholly in the fog.
-    shadeSky(s, vx, vy, vz);
+    shadeSky(s);
     out[3] = 0;
     return;
   }
@@ -415,7 +413,7 @@ export function shadePoint(
       else if (a === 1) w1 = w;
       else w2 = w;
     }
-    albedo(materials, material, lx, ly, lz, w0, w1, w2, s.parts.shape[part] === PLANE, color);
+    albedo(materials, material, hit[6]!, hit[7]!, hit[8]!, w0, w1, w2, s.parts.shape[part] === PLANE, color);
   }
 
   // Sun: the part of the disc above the surface's own horizon, times the part that no other part hides.
@@ -424,13 +422,13 @@ export function shadePoint(
   let sunlight = 0;
   if (cosSun > -spread) {
     const lit = cosSun >= spread ? cosSun : ((cosSun + spread) * (cosSun + spread)) / (4 * spread);
-    sunlight = lit * sunVisibility(s, part, x, y, z, noise, shadowers, shadowerCount);
+    sunlight = lit * sunVisibility(s, part, noise, shadowers, shadowerCount);
   }
 
-  const open = skyVisibility(s, part, x, y, z, nx, ny, nz, occluders, occluderCount);
+  const open = skyVisibility(s, part, occluders, occluderCount);
   const up = 0.5 + 0.5 * nz;
   // Light from the ground dims close to it, where the body shades the floor that would send it.
-  const height = z - light[21]!;
+  const height = hit[2]! - light[21]!;
   const ground = height > 0 ? 0.3 + (0.7 * height) / (height + 0.12) : 0.3;
 
   const specular = materials.data[m + 7]!;

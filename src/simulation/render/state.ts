@@ -73,16 +73,24 @@ export type State = {
   readonly moving: Uint8Array;
   /** Parts that may cover the current tile. */
   readonly primary: Int32Array;
-  /** Parts that may shadow, and that may dim, points of the current tile; their numbers are `counts`. */
+  /** Parts that may shadow, and that may dim, points of the current tile; their numbers are the first two `counts`. */
   readonly shadowers: Int32Array;
   readonly occluders: Int32Array;
   readonly counts: Int32Array;
+  /** The moving ones of both lists. */
+  readonly movers: Int32Array;
   /** All parts that take part in light (no planes), or the still ones of them. */
   readonly everyPart: Int32Array;
   /** Per tile, 1 = must be drawn again. */
   readonly dirty: Uint8Array;
   /** Centre and radius of the ball around the current tile's points. */
   readonly ball: Float64Array;
+  /** Direction of the aimed primary ray. */
+  readonly direction: Float64Array;
+  /** A ray in a part's frame and its hit: see `RAY_SIZE`. */
+  readonly ray: Float64Array;
+  /** Surface points of the current tile's pixels, [64, 3]. */
+  readonly points: Float64Array;
   /** Depth found by the last trace. */
   readonly found: Float64Array;
   /** Surface under the last ray: point 3, normal 3, point in part 3, view direction 3, distance. */

@@ -4,33 +4,38 @@ import { hitLocal } from './intersect.ts';
 import { BOX, CAPSULE, CYLINDER, EYE, PART_STRIDE, PLANE, SIZE } from './parts.ts';
 import type { State } from './state.ts';
 
+/** Aims the primary ray through image-plane point (u, v) at depth 1; its direction has z = 1 in the camera. */
+export function aim(s: State, u: number, v: number): void {
+  const { eye, direction } = s;
+  direction[0] = u * eye[0]! + v * eye[3]! + eye[6]!;
+  direction[1] = u * eye[1]! + v * eye[4]! + eye[7]!;
+  direction[2] = u * eye[2]! + v * eye[5]! + eye[8]!;
+}
+
 /**
- * Nearest of the first `listed` parts of `s.primary` along the ray through image-plane point (u, v) at depth 1.
- * Starts from a known surface (`part` at `depth`; −1 and Infinity = none). Returns the part and leaves its z-depth in
- * `s.found[0]`. Equal depths go to the lower part index, whatever the order of the search.
+ * Nearest of the first `listed` parts of `s.primary` along the aimed ray, better than the surface already known:
+ * `part` (−1 = none) at depth `s.found[0]`. Returns the part and leaves its z-depth in `s.found[0]`. Equal depths go to
+ * the lower part index, whatever the order of the search.
  */
-export function trace(s: State, u: number, v: number, listed: number, part: number, depth: number): number {
-  const { eye, primary, parts } = s;
+export function trace(s: State, listed: number, part: number): number {
+  const { primary, parts, direction, ray } = s;
   const { data, shape } = parts;
-  const dx = u * eye[0]! + v * eye[3]! + eye[6]!;
-  const dy = u * eye[1]! + v * eye[4]! + eye[7]!;
-  const dz = u * eye[2]! + v * eye[5]! + eye[8]!;
-  let best = depth;
+  const dx = direction[0]!;
+  const dy = direction[1]!;
+  const dz = direction[2]!;
+  let best = s.found[0]!;
   let bestPart = part;
   for (let k = 0; k < listed; k++) {
     const p = primary[k]!;
     const o = p * PART_STRIDE;
-    const t = hitLocal(
-      data,
-      o,
-      shape[p]!,
-      data[o + EYE]!,
-      data[o + EYE + 1]!,
-      data[o + EYE + 2]!,
-      data[o + 3]! * dx + data[o + 6]! * dy + data[o + 9]! * dz,
-      data[o + 4]! * dx + data[o + 7]! * dy + data[o + 10]! * dz,
-      data[o + 5]! * dx + data[o + 8]! * dy + data[o + 11]! * dz,
-    );
+    ray[0] = data[o + EYE]!;
+    ray[1] = data[o + EYE + 1]!;
+    ray[2] = data[o + EYE + 2]!;
+    ray[3] = data[o + 3]! * dx + data[o + 6]! * dy + data[o + 9]! * dz;
+    ray[4] = data[o + 4]! * dx + data[o + 7]! * dy + data[o + 10]! * dz;
+    ray[5] = data[o + 5]! * dx + data[o + 8]! * dy + data[o + 11]! * dz;
+    hitLocal(data, o, shape[p]!, ray);
+    const t = ray[6]!;
     if (t < best || (t === best && p < bestPart)) {
       best = t;
       bestPart = p;
@@ -40,21 +45,26 @@ export function trace(s: State, u: number, v: number, listed: number, part: numb
   return bestPart;
 }
 
-/** Fills `s.hit` for the ray through (u, v); `part` −1 (sky) sets only the view direction. */
-export function resolve(s: State, u: number, v: number, part: number, depth: number): void {
-  const { eye, hit } = s;
-  const dx = u * eye[0]! + v * eye[3]! + eye[6]!;
-  const dy = u * eye[1]! + v * eye[4]! + eye[7]!;
-  const dz = u * eye[2]! + v * eye[5]! + eye[8]!;
+/** Point, view direction and distance of the aimed ray at depth `s.found[0]` into `s.hit`. */
+export function reach(s: State): void {
+  const { eye, hit, direction } = s;
+  const dx = direction[0]!;
+  const dy = direction[1]!;
+  const dz = direction[2]!;
+  const depth = s.found[0]!;
   const length = Math.sqrt(dx * dx + dy * dy + dz * dz);
   hit[9] = dx / length;
   hit[10] = dy / length;
   hit[11] = dz / length;
-  if (part < 0) return;
   hit[0] = eye[9]! + depth * dx;
   hit[1] = eye[10]! + depth * dy;
   hit[2] = eye[11]! + depth * dz;
   hit[12] = depth * length;
+}
+
+/** Normal, and point in the part's frame, of the surface of `part` at the point in `s.hit`. */
+export function resolve(s: State, part: number): void {
+  const { hit, direction } = s;
   const { data, shape } = s.parts;
   const o = part * PART_STRIDE;
   const r0 = data[o + 3]!;
@@ -116,7 +126,7 @@ export function resolve(s: State, u: number, v: number, part: number, depth: num
   let wx = r0 * nx + r1 * ny + r2 * nz;
   let wy = r3 * nx + r4 * ny + r5 * nz;
   let wz = r6 * nx + r7 * ny + r8 * nz;
-  if (wx * dx + wy * dy + wz * dz > 0) {
+  if (wx * direction[0]! + wy * direction[1]! + wz * direction[2]! > 0) {
     wx = -wx;
     wy = -wy;
     wz = -wz;
