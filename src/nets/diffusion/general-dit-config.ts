@@ -1,0 +1,157 @@
+// Options of the Predict1 diffusion transformer, presets of the public models, and the reader of the public option names.
+import { InputError } from '../../base/index.ts';
+import type { Grid, RopeRatios } from './rope.ts';
+
+/** Sub-blocks of a transformer block: self-attention, cross-attention, MLP. */
+export type SubBlock = 'fa' | 'ca' | 'mlp';
+
+/** Everything that fixes the architecture. */
+export type GeneralDitConfig = {
+  readonly kind: 'general-dit';
+  /** Largest latent size; fixes the rows of learned position tables. */
+  readonly maxLatent: Grid;
+  /** Latent channels plus condition mask and camera channels; not padding mask, view and trajectory channels. */
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly patchSpatial: number;
+  readonly patchTemporal: number;
+  /** One more input channel: 1 where the picture is padding. */
+  readonly hasPaddingMask: boolean;
+  readonly subBlocks: readonly SubBlock[];
+  /** Width D. */
+  readonly width: number;
+  readonly blocks: number;
+  readonly heads: number;
+  readonly mlpRatio: number;
+  readonly contextWidth: number;
+  /** RMS norm with a learned weight on the timestep embedding. */
+  readonly hasEmbeddingNorm: boolean;
+  /** Rank of the low-rank modulation; absent: full rank with biases in the timestep MLP. */
+  readonly adalnRank?: number;
+  readonly ropeRatios: RopeRatios;
+  readonly extraPositions: 'learned' | 'sincos' | 'none';
+  readonly extraRatios: RopeRatios;
+  /** A second timestep embedder for the noise level of the given frames. */
+  readonly hasAugmentSigma: boolean;
+  /** ε of the query and key norms: 1e-6; 1e-5 in the diffusers implementation. */
+  readonly queryKeyEps: number;
+};
+
+/** `nvidia/Cosmos-Predict1-7B-Text2World`; Video2World has 17 input channels. */
+export const PREDICT1_7B: GeneralDitConfig = {
+  kind: 'general-dit',
+  maxLatent: { t: 128, h: 240, w: 240 },
+  inChannels: 16,
+  outChannels: 16,
+  patchSpatial: 2,
+  patchTemporal: 1,
+  hasPaddingMask: true,
+  subBlocks: ['fa', 'ca', 'mlp'],
+  width: 4096,
+  blocks: 28,
+  heads: 32,
+  mlpRatio: 4,
+  contextWidth: 1024,
+  hasEmbeddingNorm: true,
+  adalnRank: 256,
+  ropeRatios: { t: 2, h: 1, w: 1 },
+  extraPositions: 'learned',
+  extraRatios: { t: 1, h: 1, w: 1 },
+  hasAugmentSigma: false,
+  queryKeyEps: 1e-6,
+};
+
+/** `nvidia/Cosmos-Predict1-14B-Text2World`. */
+export const PREDICT1_14B: GeneralDitConfig = {
+  ...PREDICT1_7B,
+  width: 5120,
+  blocks: 36,
+  heads: 40,
+  ropeRatios: { t: 2, h: 2, w: 2 },
+};
+
+const SUB_BLOCKS: Readonly<Record<string, SubBlock>> = {
+  fa: 'fa',
+  full_attn: 'fa',
+  ca: 'ca',
+  cross_attn: 'ca',
+  mlp: 'mlp',
+  ff: 'mlp',
+};
+
+/** Options that change nothing here, or that later code checks. */
+const KNOWN = new Set(
+  [
+    'class block_x_format legacy_patch_emb pos_emb_learnable use_cross_attn_mask max_img_h max_img_w max_frames in_channels out_channels',
+    'patch_spatial patch_temporal concat_padding_mask block_config model_channels num_blocks num_heads mlp_ratio crossattn_emb_channels',
+    'pos_emb_cls pos_emb_interpolation affline_emb_norm use_adaln_lora adaln_lora_dim rope_h_extrapolation_ratio',
+    'rope_w_extrapolation_ratio rope_t_extrapolation_ratio extra_per_block_abs_pos_emb extra_per_block_abs_pos_emb_type',
+    'extra_h_extrapolation_ratio extra_w_extrapolation_ratio extra_t_extrapolation_ratio add_augment_sigma_embedding',
+  ].flatMap((line) => line.split(' ')),
+);
+
+/** Reads the options under their public names, such as `model_channels`. Refuses what this network does not have. */
+export function generalDitConfig(options: Readonly<Record<string, unknown>>): GeneralDitConfig {
+  const unknown = Object.keys(options).filter((name) => !KNOWN.has(name));
+  if (unknown.length > 0)
+    throw new InputError('network options', { got: unknown, need: 'options of GeneralDIT' }, 'unsupported');
+  const number = (name: string, standard?: number): number => {
+    const value = options[name] ?? standard;
+    if (typeof value !== 'number' || !Number.isFinite(value))
+      throw new InputError(name, { got: value, need: 'a number' });
+    return value;
+  };
+  const only = (name: string, allowed: unknown): void => {
+    const value = options[name] ?? allowed;
+    if (value !== allowed) throw new InputError(name, { got: value, need: String(allowed) }, 'unsupported');
+  };
+  only('pos_emb_cls', 'rope3d');
+  only('use_cross_attn_mask', false);
+  const ratios = (prefix: string): RopeRatios => ({
+    t: number(`${prefix}_t_extrapolation_ratio`, 1),
+    h: number(`${prefix}_h_extrapolation_ratio`, 1),
+    w: number(`${prefix}_w_extrapolation_ratio`, 1),
+  });
+  const type = options.extra_per_block_abs_pos_emb_type ?? 'learnable';
+  if (type !== 'learnable' && type !== 'sincos') {
+    throw new InputError('extra_per_block_abs_pos_emb_type', { got: type, need: '"learnable" or "sincos"' });
+  }
+  const hasExtra = options.extra_per_block_abs_pos_emb === true;
+  return {
+    kind: 'general-dit',
+    maxLatent: { t: number('max_frames'), h: number('max_img_h'), w: number('max_img_w') },
+    inChannels: number('in_channels', 16),
+    outChannels: number('out_channels', 16),
+    patchSpatial: number('patch_spatial', 2),
+    patchTemporal: number('patch_temporal', 1),
+    hasPaddingMask: options.concat_padding_mask !== false,
+    subBlocks: parseSubBlocks(options.block_config ?? 'FA-CA-MLP'),
+    width: number('model_channels'),
+    blocks: number('num_blocks'),
+    heads: number('num_heads'),
+    mlpRatio: number('mlp_ratio', 4),
+    contextWidth: number('crossattn_emb_channels', 1024),
+    hasEmbeddingNorm: options.affline_emb_norm === true,
+    ...(options.use_adaln_lora === true ? { adalnRank: number('adaln_lora_dim', 256) } : {}),
+    ropeRatios: ratios('rope'),
+    extraPositions: !hasExtra ? 'none' : type === 'sincos' ? 'sincos' : 'learned',
+    extraRatios: ratios('extra'),
+    hasAugmentSigma: options.add_augment_sigma_embedding === true,
+    queryKeyEps: 1e-6,
+  };
+}
+
+/** "FA-CA-MLP" → sub-blocks, in any order and number. */
+function parseSubBlocks(text: unknown): SubBlock[] {
+  const names = String(text).toLowerCase().split('-');
+  return names.map((name) => {
+    const found = SUB_BLOCKS[name];
+    if (found === undefined) {
+      throw new InputError('block_config', {
+        got: text,
+        need: `names of ${Object.keys(SUB_BLOCKS).join(', ')} joined by "-"`,
+      });
+    }
+    return found;
+  });
+}

@@ -1,0 +1,295 @@
+// GeneralDIT, the Predict1 diffusion transformer (Text2World, Video2World, camera): one evaluation of the raw network F.
+// Token order is time, rows, columns. Weight names are those of the public checkpoints below `net.`.
+import { assert, InputError } from '../../base/index.ts';
+import {
+  add,
+  attention,
+  chunk,
+  concat,
+  constantF32,
+  constantInts,
+  cos,
+  expand,
+  gather,
+  gelu,
+  layerNorm,
+  linear,
+  mul,
+  reshape,
+  rmsNorm,
+  rope,
+  silu,
+  sin,
+  slice,
+  type Tensor,
+  transpose,
+} from '../../graph/index.ts';
+import { type Init, scoped, type Weights } from '../orrery/weights.ts';
+import type { GeneralDitConfig } from './general-dit-config.ts';
+import { learnedPositions, sineCosinePositions } from './positions.ts';
+import { type Grid, type RopeTables, ropeAngles, ropeTables } from './rope.ts';
+
+/** What the network sees; names in brackets are those of the public code. */
+export type GeneralDitInputs = {
+  /** c_in·noisy latent [B, C, T, H, W] (x). */
+  readonly x: Tensor;
+  /** c_noise = ¼ ln σ, [B] (timesteps). */
+  readonly timesteps: Tensor;
+  /** Text [B, M, contextWidth]; places past the prompt are zero vectors and take part (crossattn_emb). */
+  readonly context: Tensor;
+  /** Frames per second [B]; all equal, the first counts. Absent: plain positions, for images. */
+  readonly fps?: Tensor;
+  /** 1 = padding, pixel resolution [B or 1, 1, Hpix, Wpix] (padding_mask). */
+  readonly paddingMask?: Tensor;
+  /** 1 = given frame [B, 1, T, H, W] (condition_video_input_mask). */
+  readonly conditionMask?: Tensor;
+  /** Plücker rays [B, 6, T, H, W]; more frames are cut (condition_video_pose). */
+  readonly cameraRays?: Tensor;
+  /** c_noise of the given frames' noise level, [B] (condition_video_augment_sigma). */
+  readonly augmentNoise?: Tensor;
+};
+
+/** Sees intermediate values by name, for comparison with a reference. */
+export type DitTap = (name: string, value: Tensor) => void;
+
+const ZEROS: Init = { kind: 'zeros' };
+const ONES: Init = { kind: 'constant', value: 1 };
+const SMALL: Init = { kind: 'normal', std: 0.02 };
+
+/** The raw output F of EDM, [B, outChannels, T, H, W]. */
+export function generalDit(
+  inputs: GeneralDitInputs,
+  c: GeneralDitConfig,
+  weights: Weights,
+  tap: DitTap = () => {},
+): Tensor {
+  const [b, , T, H, W] = inputs.x.shape as [number, number, number, number, number];
+  const grid: Grid = { t: T / c.patchTemporal, h: H / c.patchSpatial, w: W / c.patchSpatial };
+  checkGrid(grid, c);
+  const tokens = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, grid.t, grid.h, grid.w, c.width]);
+
+  let x = linear(patchify(withConditions(inputs, c), c), weights('x_embedder.proj.1.weight', [c.width, patchWidth(c)])); // [B, L, D]
+  tap('x_embedder_BTHWD', tokens(x));
+
+  const positions = extraPositions(grid, c, scoped(weights, 'extra_pos_embedder'));
+  if (positions !== undefined)
+    tap('extra_pos_emb_BTHWD', expand(tokens(positions), [b, grid.t, grid.h, grid.w, c.width]));
+  const angles = ropeAngles(grid, c.width / c.heads, c.ropeRatios, { fps: inputs.fps });
+  tap('rope_angles_LD', concat([angles, angles], 1));
+  const rotary = ropeTables(angles);
+
+  const time = timeEmbedding(inputs, c, weights, tap);
+  for (let i = 0; i < c.blocks; i++) {
+    // The extra embedding comes back in every block.
+    if (positions !== undefined) x = add(x, positions);
+    for (const [j, kind] of c.subBlocks.entries()) {
+      x = subBlock(
+        kind,
+        x,
+        { context: inputs.context, time, rotary },
+        c,
+        scoped(weights, `blocks.block${i}.blocks.${j}`),
+      );
+      if (i === 0) tap(`block0_sub${j}_${kind}_BTHWD`, tokens(x));
+    }
+    tap(`block${i}_out_BTHWD`, tokens(x));
+  }
+
+  const y = finalLayer(x, time, c, scoped(weights, 'final_layer'));
+  tap('final_layer_out', reshape(y, [b * grid.t, grid.h * grid.w, y.shape[2]!]));
+  return unpatchify(y, grid, c);
+}
+
+/** Channels in front of the patch embedder: latent, condition mask, camera, padding mask. */
+function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig): Tensor {
+  const { x, conditionMask, cameraRays, paddingMask } = inputs;
+  const [b, , T, H, W] = x.shape as [number, number, number, number, number];
+  const parts = [x];
+  if (conditionMask !== undefined) parts.push(conditionMask);
+  if (cameraRays !== undefined) parts.push(slice(cameraRays, 2, 0, T));
+  const channels = parts.reduce((n, p) => n + p.shape[1]!, 0);
+  if (channels !== c.inChannels) {
+    throw new InputError('network input', {
+      got: `${channels} channels`,
+      need: `${c.inChannels}: latent, then condition mask, then camera rays`,
+    });
+  }
+  if (c.hasPaddingMask) {
+    if (paddingMask === undefined)
+      throw new InputError('paddingMask', { got: undefined, need: 'a mask, zeros for no padding' });
+    const nearest = resizeNearest(paddingMask, H, W); // [B or 1, 1, H, W]
+    parts.push(expand(reshape(nearest, [nearest.shape[0]!, 1, 1, H, W]), [b, 1, T, H, W]));
+  }
+  return concat(parts, 1);
+}
+
+/** Nearest neighbour: output i takes source ⌊i·n/size⌋. */
+function resizeNearest(mask: Tensor, height: number, width: number): Tensor {
+  const pick = (n: number, size: number): Tensor =>
+    constantInts(
+      [size],
+      Array.from({ length: size }, (_, i) => Math.floor((i * n) / size)),
+    );
+  const rows = gather(mask, pick(mask.shape[2]!, height), 2);
+  return gather(rows, pick(mask.shape[3]!, width), 3);
+}
+
+const patchWidth = (c: GeneralDitConfig): number =>
+  (c.inChannels + (c.hasPaddingMask ? 1 : 0)) * c.patchTemporal * c.patchSpatial ** 2;
+
+/** [B, C, T, H, W] → [B, L, C·pt·p·p], channel slowest. */
+function patchify(x: Tensor, { patchTemporal: pt, patchSpatial: p }: GeneralDitConfig): Tensor {
+  const [b, channels, T, H, W] = x.shape as [number, number, number, number, number];
+  const [t, h, w] = [T / pt, H / p, W / p];
+  const cut = reshape(x, [b, channels, t, pt, h, p, w, p]);
+  return reshape(transpose(cut, [0, 2, 4, 6, 1, 3, 5, 7]), [b, t * h * w, channels * pt * p * p]);
+}
+
+/** [B, L, p·p·pt·C], channel fastest → [B, C, T, H, W]: not the nesting of `patchify`. */
+function unpatchify(
+  y: Tensor,
+  { t, h, w }: Grid,
+  { patchTemporal: pt, patchSpatial: p, outChannels }: GeneralDitConfig,
+): Tensor {
+  const b = y.shape[0]!;
+  const cut = reshape(y, [b, t, h, w, p, p, pt, outChannels]);
+  return reshape(transpose(cut, [0, 7, 1, 6, 2, 4, 3, 5]), [b, outChannels, t * pt, h * p, w * p]);
+}
+
+function extraPositions(grid: Grid, c: GeneralDitConfig, weights: Weights): Tensor | undefined {
+  switch (c.extraPositions) {
+    case 'none':
+      return undefined;
+    case 'sincos':
+      return sineCosinePositions(grid, c.width, c.extraRatios);
+    case 'learned':
+      return learnedPositions(grid, maxGrid(c), c.width, weights);
+  }
+}
+
+const maxGrid = ({ maxLatent, patchSpatial, patchTemporal }: GeneralDitConfig): Grid => ({
+  t: Math.floor(maxLatent.t / patchTemporal),
+  h: Math.floor(maxLatent.h / patchSpatial),
+  w: Math.floor(maxLatent.w / patchSpatial),
+});
+
+/** e and L of the modulation. */
+type TimeEmbedding = {
+  /** SiLU(e) [B, 1, D]. */
+  readonly activated: Tensor;
+  /** L [B, 1, 3D], added in every sub-block; absent at full rank. */
+  readonly shared?: Tensor;
+};
+
+function timeEmbedding(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: Weights, tap: DitTap): TimeEmbedding {
+  const { embedding, shared } = embedTimestep(inputs.timesteps, c, scoped(weights, 't_embedder.1'));
+  tap('timestep_sincos_BD', embedding);
+  if (shared !== undefined) tap('adaln_lora_B3D', shared);
+  let e = embedding;
+  if (c.hasAugmentSigma) {
+    if (inputs.augmentNoise === undefined) {
+      throw new InputError('augmentNoise', { got: undefined, need: 'c_noise of the given frames, one per sample' });
+    }
+    // With low-rank modulation only the sinusoids of this embedder act; its layers stay for the checkpoint.
+    e = add(e, embedTimestep(inputs.augmentNoise, c, scoped(weights, 'augment_sigma_embedder.1')).embedding);
+  }
+  if (c.hasEmbeddingNorm) e = rmsNorm(e, weights('affline_norm.weight', [c.width], ONES));
+  tap('affline_emb_BD', e);
+  const row = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, 1, t.shape[1]!]);
+  return { activated: silu(row(e)), ...(shared === undefined ? {} : { shared: row(shared) }) };
+}
+
+/** s = (cos τf, sin τf), f_k = 10000^(−k/(D/2)). Low rank: e = s, L = W2·SiLU(W1·s). Full rank: e = W2·SiLU(W1·s + b1) + b2. */
+function embedTimestep(
+  timesteps: Tensor,
+  c: GeneralDitConfig,
+  weights: Weights,
+): { embedding: Tensor; shared?: Tensor } {
+  const d = c.width;
+  const frequencies = Array.from({ length: d / 2 }, (_, k) => Math.exp((-Math.log(10000) * k) / (d / 2)));
+  const phase = mul(reshape(timesteps, [timesteps.shape[0]!, 1]), constantF32([1, d / 2], frequencies));
+  const s = concat([cos(phase), sin(phase)], 1); // [B, D]
+  const isLowRank = c.adalnRank !== undefined;
+  const bias = (name: string): Tensor | undefined => (isLowRank ? undefined : weights(name, [d], ZEROS));
+  const hidden = silu(linear(s, weights('linear_1.weight', [d, d], SMALL), bias('linear_1.bias')));
+  const out = linear(hidden, weights('linear_2.weight', [isLowRank ? 3 * d : d, d], SMALL), bias('linear_2.bias'));
+  return isLowRank ? { embedding: s, shared: out } : { embedding: out };
+}
+
+/** `parts`·D modulation values [B, 1, parts·D] from SiLU(e); `last` starts at `init` when training from scratch. */
+function modulation(
+  { activated, shared }: TimeEmbedding,
+  parts: number,
+  c: GeneralDitConfig,
+  w: Weights,
+  init?: Init,
+): Tensor {
+  const d = c.width;
+  if (c.adalnRank === undefined) return linear(activated, w('adaLN_modulation.1.weight', [parts * d, d], init));
+  const low = linear(activated, w('adaLN_modulation.1.weight', [c.adalnRank, d]));
+  const high = linear(low, w('adaLN_modulation.2.weight', [parts * d, c.adalnRank], init));
+  assert(shared !== undefined, 'low-rank modulation without its shared part');
+  return add(high, slice(shared, 2, 0, parts * d));
+}
+
+type BlockContext = { readonly context: Tensor; readonly time: TimeEmbedding; readonly rotary: RopeTables };
+
+/** X + gate·F(LN(X)·(1 + scale) + shift). */
+function subBlock(
+  kind: GeneralDitConfig['subBlocks'][number],
+  x: Tensor,
+  { context, time, rotary }: BlockContext,
+  c: GeneralDitConfig,
+  weights: Weights,
+): Tensor {
+  const [shift, scale, gate] = chunk(modulation(time, 3, c, weights, ZEROS), 3, 2) as [Tensor, Tensor, Tensor];
+  const y = add(mul(layerNorm(x), add(scale, 1)), shift);
+  const f =
+    kind === 'mlp'
+      ? mlp(y, c, scoped(weights, 'block'))
+      : multiHead(y, kind === 'fa' ? y : context, kind === 'fa' ? rotary : undefined, c, scoped(weights, 'block.attn'));
+  return add(x, mul(gate, f));
+}
+
+/** W2·GELU(W1·y), exact GELU. */
+function mlp(y: Tensor, c: GeneralDitConfig, weights: Weights): Tensor {
+  const hidden = Math.floor(c.width * c.mlpRatio);
+  return linear(
+    gelu(linear(y, weights('layer1.weight', [hidden, c.width]))),
+    weights('layer2.weight', [c.width, hidden]),
+  );
+}
+
+/** Attention with RMS-normalised queries and keys; norm, then rotation. y [B, L, D], source [B, M, ·]. */
+function multiHead(y: Tensor, source: Tensor, rotary: RopeTables | undefined, c: GeneralDitConfig, w: Weights): Tensor {
+  const [b, l, d] = y.shape as [number, number, number];
+  const width = d / c.heads;
+  const heads = (from: Tensor, name: string): Tensor =>
+    reshape(linear(from, w(`${name}.0.weight`, [d, from.shape[2]!])), [b, from.shape[1]!, c.heads, width]);
+  const turned = (from: Tensor, name: string): Tensor => {
+    const t = rmsNorm(heads(from, name), w(`${name}.1.weight`, [width], ONES), c.queryKeyEps); // one weight for all heads
+    return rotary === undefined ? t : rope(t, rotary.cos, rotary.sin);
+  };
+  const mixed = attention(turned(y, 'to_q'), turned(source, 'to_k'), heads(source, 'to_v')); // [B, L, N, D/N]
+  return linear(reshape(mixed, [b, l, d]), w('to_out.0.weight', [d, d]));
+}
+
+/** Lin(LN(X)·(1 + scale) + shift); only the first two thirds of L act. */
+function finalLayer(x: Tensor, time: TimeEmbedding, c: GeneralDitConfig, weights: Weights): Tensor {
+  const [shift, scale] = chunk(modulation(time, 2, c, weights), 2, 2) as [Tensor, Tensor];
+  const y = add(mul(layerNorm(x), add(scale, 1)), shift);
+  return linear(y, weights('linear.weight', [c.patchSpatial ** 2 * c.patchTemporal * c.outChannels, c.width]));
+}
+
+function checkGrid(grid: Grid, c: GeneralDitConfig): void {
+  const max = maxGrid(c);
+  for (const axis of ['t', 'h', 'w'] as const) {
+    const isWhole = Number.isInteger(grid[axis]) && grid[axis] >= 1;
+    if (!isWhole || (c.extraPositions === 'learned' && grid[axis] > max[axis])) {
+      throw new InputError(`latent size along ${axis}`, {
+        got: `${grid[axis]} patches`,
+        need: `a whole number from 1 to ${max[axis]}`,
+      });
+    }
+  }
+}

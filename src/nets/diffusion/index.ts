@@ -1,0 +1,29 @@
+// Diffusion transformers of the Predict1 family and their training loss.
+export { type DitTap, type GeneralDitInputs, generalDit } from './general-dit.ts';
+export {
+  type GeneralDitConfig,
+  generalDitConfig,
+  PREDICT1_7B,
+  PREDICT1_14B,
+  type SubBlock,
+} from './general-dit-config.ts';
+export {
+  type EdmLoss,
+  type EdmLossInputs,
+  edmLoss,
+  logVariance,
+  type RawNetwork,
+  type TrainingCondition,
+} from './loss.ts';
+export { learnedPositions, sineCosinePositions } from './positions.ts';
+export {
+  axisAngles,
+  BASE_FPS,
+  type Grid,
+  type RopeRatios,
+  type RopeTables,
+  ropeAngles,
+  ropeFrequencies,
+  ropeSplit,
+  ropeTables,
+} from './rope.ts';

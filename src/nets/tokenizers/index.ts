@@ -1,0 +1,29 @@
+// Cosmos tokenizer networks and their parts.
+export {
+  attentionPair,
+  type CausalGeometry,
+  causalConv3d,
+  factorizedConv,
+  frameNorm,
+  fromFrames,
+  groupNormWith,
+  hybridDown,
+  hybridUp,
+  type Kernel,
+  normSilu,
+  pointConv,
+  type Resample,
+  resnetBlock,
+  spatialAttention,
+  temporalAttention,
+  toFrames,
+} from './blocks.ts';
+export {
+  COSMOS_CV8X8X8,
+  type CosmosTokenizerConfig,
+  cosmosTokenizerConfig,
+  isUnusedTokenizerKey,
+  samplingSteps,
+} from './cosmos-config.ts';
+export { decodeVideo, downSchedule, encodeVideo, splitMoments, type Tap, upSchedule } from './cosmos-video.ts';
+export { nearest2, type PatchMethod, type PatchOptions, patch2d, patch3d, unpatch2d, unpatch3d } from './haar.ts';
