@@ -7,10 +7,10 @@ import { writeSafetensors } from '../formats/index.ts';
 import { input } from '../graph/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
+import { type LatentStats, nanoGraph, type WindowSize } from '../worlds/index.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
-import type { LatentStats } from './latents.ts';
 import type { Recipe } from './recipe.ts';
-import { nanoConfig, nanoGraph, type WindowSize } from './tasks/world.ts';
+import { nanoConfig } from './tasks/world.ts';
 
 /** The averaged weights of the newest checkpoint in `folder`, by name. */
 export async function averagedWeights(

@@ -11,76 +11,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { f32ToHalf, halfToF32, type NdArray, throwIfAborted } from '../base/index.ts';
-import { openSafetensors } from '../formats/index.ts';
-import { compile, input } from '../graph/index.ts';
-import { cellsOf, decode, encode, type Grid, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
-import { namedWeights } from '../nets/orrery/weights.ts';
-import type { Runtime, Session } from '../runtime/index.ts';
+import { f32ToHalf, halfToF32, throwIfAborted } from '../base/index.ts';
+import { cellsOf } from '../nets/orrery/tokenizer.ts';
+import { encodeClip, type LatentStats, type LoadedTokenizer, normalise, repeatLast } from '../worlds/index.ts';
 import { type Clips, cutWindow } from './clips.ts';
-import { repeatLast } from './world-scores.ts';
-
-/** A tokenizer read from its model folder. */
-export type LoadedTokenizer = {
-  readonly config: OrreryTokenizerConfig;
-  readonly grid: Grid;
-  readonly encoder: Session;
-  readonly decoder: Session;
-};
-
-/** Loads the tokenizer of `folder` for videos of one size, one at a time. */
-export async function loadTokenizer(
-  runtime: Runtime,
-  folder: string,
-  size: { frames: number; height: number; width: number },
-): Promise<LoadedTokenizer> {
-  const { config } = JSON.parse(readFileSync(join(folder, 'model.json'), 'utf8')) as { config: OrreryTokenizerConfig };
-  const file = openSafetensors(join(folder, 'model.safetensors'));
-  const weights = (name: string) => {
-    const entry = file.tensors.get(name)!;
-    return {
-      kind: 'file',
-      file: 'model.safetensors',
-      offset: entry.offset,
-      length: entry.length,
-      dtype: 'f16',
-    } as const;
-  };
-  const { frames, height, width } = size;
-  const grid = gridOf(config, frames, height, width);
-  const x = input('frames', [1, frames, height, width, 3], 'u8');
-  const z = input('latents', [1, cellsOf(grid), config.channels]);
-  const encoder = await runtime.load(
-    compile({ latents: encode(x, config, namedWeights) }, { weights, name: 'encoder' }),
-    { folder },
-  );
-  const decoder = await runtime.load(
-    compile({ frames: decode(z, config, grid, namedWeights) }, { weights, name: 'decoder' }),
-    { folder },
-  );
-  return { config, grid, encoder, decoder };
-}
-
-export async function encodeClip(tokenizer: LoadedTokenizer, frames: Uint8Array): Promise<Float32Array> {
-  const { shape } = tokenizer.encoder.graph.inputs[0]!;
-  const feeds: Record<string, NdArray> = { frames: { dtype: 'u8', shape, data: frames } };
-  return (await tokenizer.encoder.run(feeds))['latents']!.data as Float32Array;
-}
-
-/** Latents [L·C] → float frames −1…1. */
-export async function decodeLatents(tokenizer: LoadedTokenizer, latents: Float32Array): Promise<Float32Array> {
-  const { shape } = tokenizer.decoder.graph.inputs[0]!;
-  const feeds: Record<string, NdArray> = { latents: { dtype: 'f32', shape, data: latents } };
-  return (await tokenizer.decoder.run(feeds))['frames']!.data as Float32Array;
-}
-
-export type LatentStats = {
-  /** Mean and deviation per channel. */
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-  /** Factor that gives the residual unit deviation, by given frames 9, 1 and 0. */
-  readonly residualScale: { readonly nine: number; readonly one: number; readonly none: number };
-};
 
 /** What is stored for each clip: its own latents, and the bases for 9 and for 1 given frame. */
 export const VARIANTS = ['true', 'nine', 'one'] as const;
@@ -95,13 +29,11 @@ export type LatentCache = {
 
 /** Opens the cache in `folder`, encoding the clips that it lacks. */
 export async function latentCache(
-  runtime: Runtime,
   tokenizer: LoadedTokenizer,
   clips: Clips,
   folder: string,
   options: { readonly signal?: AbortSignal; readonly onProgress?: (done: number, total: number) => void } = {},
 ): Promise<LatentCache> {
-  void runtime;
   mkdirSync(folder, { recursive: true });
   const length = cellsOf(tokenizer.grid) * tokenizer.config.channels;
   const statsFile = join(folder, 'latent-stats.json');
@@ -189,20 +121,4 @@ async function measure(tokenizer: LoadedTokenizer, clips: Clips, length: number)
     std,
     residualScale: { nine: scaleOf(1, 3), one: scaleOf(2, 1), none: 1 },
   };
-}
-
-/** (z − mean)/std per channel. */
-export function normalise(z: Float32Array, stats: LatentStats): Float32Array {
-  const c = stats.mean.length;
-  const out = new Float32Array(z.length);
-  for (let i = 0; i < z.length; i++) out[i] = (z[i]! - stats.mean[i % c]!) / stats.std[i % c]!;
-  return out;
-}
-
-/** z·std + mean per channel. */
-export function denormalise(z: Float32Array, stats: LatentStats): Float32Array {
-  const c = stats.mean.length;
-  const out = new Float32Array(z.length);
-  for (let i = 0; i < z.length; i++) out[i] = z[i]! * stats.std[i % c]! + stats.mean[i % c]!;
-  return out;
 }

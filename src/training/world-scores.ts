@@ -16,15 +16,6 @@ export function psnr(a: Uint8Array, b: Uint8Array, size: ClipSize, from: number,
   return psnrOf(squared, (to - from) * each);
 }
 
-/** The given frames, then the last one held. */
-export function repeatLast(clip: Uint8Array, size: ClipSize, given: number): Uint8Array {
-  const each = size.height * size.width * 3;
-  const out = clip.slice();
-  const last = clip.subarray((given - 1) * each, given * each);
-  for (let f = given; f < size.frames; f++) out.set(last, f * each);
-  return out;
-}
-
 /** Overlap of the pixels that changed since the last given frame, in prediction and truth, over frames from…to. */
 export function motionIoU(
   truth: Uint8Array,

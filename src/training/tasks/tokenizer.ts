@@ -20,6 +20,7 @@ import {
 } from '../../graph/index.ts';
 import { cellsOf, decode, encode, gridOf, type OrreryTokenizerConfig } from '../../nets/orrery/tokenizer.ts';
 import type { Runtime } from '../../runtime/index.ts';
+import { toBytes } from '../../worlds/index.ts';
 import { type Clips, randomWindows } from '../clips.ts';
 import { principalComponents } from '../pca.ts';
 import { writeSheet } from '../sheet.ts';
@@ -226,11 +227,4 @@ function accumulate(
       totals.innerN += 3;
     }
   }
-}
-
-/** Values −1…1 to bytes. */
-export function toBytes(values: Float32Array): Uint8Array {
-  const out = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) out[i] = Math.max(0, Math.min(255, Math.round((values[i]! + 1) * 127.5)));
-  return out;
 }

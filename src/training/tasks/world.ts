@@ -6,46 +6,33 @@ import { f32, type NdArray, randomStream } from '../../base/index.ts';
 import { div, input, mean, mul, square, sub, type Tensor } from '../../graph/index.ts';
 import { nano, type OrreryNanoConfig } from '../../nets/orrery/nano.ts';
 import { cellsOf, gridOf, type OrreryTokenizerConfig } from '../../nets/orrery/tokenizer.ts';
-import type { Weights } from '../../nets/orrery/weights.ts';
 import { tableRows, vocabularyOf, wordIds } from '../../nets/orrery/words.ts';
 import { openRuntime } from '../../runtime/index.ts';
-import { denoisedFrom, edmScalings, finalSample, noise, sampleRes, scaled } from '../../sampling/index.ts';
-import type { Clips } from '../clips.ts';
+import { edmScalings } from '../../sampling/index.ts';
 import {
+  CONDITIONS,
+  type Condition,
   decodeLatents,
-  denormalise,
   encodeClip,
-  type LatentCache,
   type LatentStats,
   type LoadedTokenizer,
-  latentCache,
   loadTokenizer,
+  type NanoRun,
+  nanoFeeds,
+  nanoGraph,
   normalise,
-} from '../latents.ts';
+  RESIDUAL_SIGMA,
+  repeatLast,
+  sampleLatents,
+  toBytes,
+  type WindowSize,
+} from '../../worlds/index.ts';
+import type { Clips } from '../clips.ts';
+import { type LatentCache, latentCache } from '../latents.ts';
 import type { WorldRecipe } from '../recipe.ts';
 import { writeSheet } from '../sheet.ts';
 import type { TrainingTask, ValidationModel } from '../trainer.ts';
-import { motionIoU, paletteOf, psnr, repeatLast, scoreObjects } from '../world-scores.ts';
-import { toBytes } from './tokenizer.ts';
-
-/** Given frames of the three conditions, and the latent frames they make. */
-export const CONDITIONS = {
-  nine: { frames: 9, latents: 3 },
-  one: { frames: 1, latents: 1 },
-  none: { frames: 0, latents: 0 },
-} as const;
-export type Condition = keyof typeof CONDITIONS;
-
-/** σ_data of the scaled residuals. */
-export const RESIDUAL_SIGMA = 1;
-
-/** Size and rate of the videos that the model makes; kept beside the checkpoints. */
-export type WindowSize = {
-  readonly frames: number;
-  readonly height: number;
-  readonly width: number;
-  readonly fps: number;
-};
+import { motionIoU, paletteOf, psnr, scoreObjects } from '../world-scores.ts';
 
 export type WorldTaskOptions = {
   readonly recipe: WorldRecipe;
@@ -57,9 +44,7 @@ export type WorldTaskOptions = {
 };
 
 /** Prepares vocabulary and latents (kept in the folder), then gives the task. */
-export async function worldTask(
-  o: WorldTaskOptions,
-): Promise<
+export async function worldTask(o: WorldTaskOptions): Promise<
   TrainingTask & {
     readonly config: OrreryNanoConfig;
     readonly vocabulary: readonly string[];
@@ -74,7 +59,7 @@ export async function worldTask(
   const lookup = new Map(vocabulary.map((w, i) => [w, i]));
   const runtime = openRuntime();
   const tokenizer = await loadTokenizer(runtime, recipe.tokenizer, train);
-  const cache = await latentCache(runtime, tokenizer, train, folder, o);
+  const cache = await latentCache(tokenizer, train, folder, o);
   await runtime.dispose();
   const config = nanoConfig(recipe, tokenizer.config, train, vocabulary);
   const { batch } = recipe;
@@ -245,43 +230,6 @@ export function mirrored(caption: string): string {
   });
 }
 
-/** One network evaluation of one sample: (c_in·x, c_noise) → F. */
-export type NanoRun = (x: Float32Array, cNoise: number) => Promise<Float32Array>;
-
-/** Samples the residual and returns denormalised latents of the whole window. */
-export async function sampleLatents(options: {
-  readonly config: OrreryNanoConfig;
-  readonly stats: LatentStats;
-  readonly condition: Condition;
-  /** Normalised base latents [L·C]. */
-  readonly base: Float32Array;
-  readonly run: NanoRun;
-  readonly seed: number;
-  readonly steps: number;
-}): Promise<Float32Array> {
-  const { config, stats, condition, base, run, seed, steps } = options;
-  const n = cellsOf(config.grid) * config.channels;
-  const from = CONDITIONS[condition].latents * config.grid.h * config.grid.w * config.channels;
-  const clear = <T extends Float32Array | Float64Array>(x: T): T => {
-    x.fill(0, 0, from);
-    return x;
-  };
-  const start = clear(noise(n, { seed }).map((v) => v * SAMPLING.sigmaMax));
-  const denoise = async (x: Float32Array, sigma: number): Promise<Float32Array> => {
-    const s = edmScalings(sigma, RESIDUAL_SIGMA);
-    return clear(denoisedFrom(x, await run(scaled(clear(x), s.cIn), s.cNoise), s));
-  };
-  const residual = await finalSample(sampleRes(denoise, start, { ...SAMPLING, steps }));
-  const scale = stats.residualScale[condition];
-  return denormalise(
-    base.map((v, i) => v + residual[i]! / scale),
-    stats,
-  );
-}
-
-/** Noise range of the sampler: residuals have unit deviation, heavy tails reach about 20. */
-export const SAMPLING = { sigmaMax: 30, sigmaMin: 0.02, rho: 5 } as const;
-
 async function validateWorld(
   o: WorldTaskOptions,
   config: OrreryNanoConfig,
@@ -341,44 +289,6 @@ async function validateWorld(
     await writeSheet(join(samples, 'text.png'), text, layout);
   }
   return scores;
-}
-
-/** The network as one graph for one sample. */
-export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {
-  const shape = [1, cellsOf(config.grid), config.channels];
-  return nano(
-    {
-      x: input('x', shape),
-      base: input('base', shape),
-      given: input('given', [1, config.grid.t, 1]),
-      noise: input('cNoise', [1, 1]),
-      words: input('words', [1, config.textLength], 'i64'),
-    },
-    config,
-    weights,
-  );
-}
-
-/** Feeds of `nanoGraph`. */
-export function nanoFeeds(
-  config: OrreryNanoConfig,
-  s: {
-    readonly x: Float32Array;
-    readonly base: Float32Array;
-    readonly condition: Condition;
-    readonly cNoise: number;
-    readonly words: BigInt64Array;
-  },
-): Record<string, NdArray> {
-  const shape = [1, cellsOf(config.grid), config.channels];
-  const given = new Float32Array(config.grid.t).fill(1, 0, CONDITIONS[s.condition].latents);
-  return {
-    x: f32(shape, s.x),
-    base: f32(shape, s.base),
-    given: f32([1, config.grid.t, 1], given),
-    cNoise: f32([1, 1], [s.cNoise]),
-    words: { dtype: 'i64', shape: [1, config.textLength], data: s.words },
-  };
 }
 
 type Predict = (clip: Uint8Array, caption: string, seed: number) => Promise<Uint8Array>;

@@ -1,0 +1,256 @@
+// The main job: from a sentence, an image or a video to a new video. One sampler step is one network run, so cancelling
+// takes one step; videos longer than the model's window go on from their own last frames.
+import { rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { throwIfAborted } from '../base/index.ts';
+import { encodeMp4, readFrames } from '../media/index.ts';
+import { cellsOf } from '../nets/orrery/tokenizer.ts';
+import type { Device } from '../runtime/index.ts';
+import { type OpenedNano, openNano } from './open-nano.ts';
+import { CONDITIONS, type Condition, type SampleOptions, sampleWindow } from './orrery-nano.ts';
+import { decodeLatents, encodeClip, normalise, repeatLast, toBytes } from './orrery-tokenizer.ts';
+import { type GenerateRequest, parseRequest } from './request.ts';
+import { createRunFolder, type RunFolder } from './run-folder.ts';
+
+export type GenerateOptions = {
+  /** Folder that gets the run folder. Default `runs`. */
+  readonly out?: string;
+  readonly device?: Device;
+  readonly threads?: number;
+  /** Yield preview frames after every n-th step; 0 = never. Default 0. */
+  readonly previewEvery?: number;
+  readonly signal?: AbortSignal;
+};
+
+export type GenerateEvent =
+  | {
+      readonly type: 'started';
+      readonly dir: string;
+      readonly model: string;
+      readonly parameters: number;
+      readonly device: Device;
+      readonly guardrail: 'none';
+    }
+  | { readonly type: 'stage'; readonly name: 'load' | 'read' | 'encode' | 'sample' | 'decode' | 'write' }
+  | {
+      readonly type: 'step';
+      readonly index: number;
+      readonly total: number;
+      readonly secondsPerStep: number;
+      readonly etaSeconds: number;
+    }
+  /** What the window is believed to become: uint8 [T, H, W, 3]. */
+  | { readonly type: 'preview'; readonly frames: Uint8Array; readonly shape: readonly number[] }
+  | {
+      readonly type: 'completed';
+      readonly video: string;
+      readonly dir: string;
+      readonly frames: number;
+      readonly width: number;
+      readonly height: number;
+      readonly fps: number;
+      readonly seed: number;
+      readonly seconds: number;
+    };
+
+/** Frames that a continuation sees. */
+const CONTEXT = CONDITIONS.nine.frames;
+
+/** Generates `request.count` videos; yields events. The run folder holds everything to repeat it. */
+export async function* generate(request: unknown, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+  const resolved = parseRequest(request);
+  const { signal } = options;
+  throwIfAborted(signal);
+  yield { type: 'stage', name: 'load' };
+  await using nano = await openNano(resolved.model, options);
+  const run = createRunFolder(options.out ?? 'runs', 'generate');
+  try {
+    const hidden = resolved.private
+      ? { prompt: '(private)', negative_prompt: '(private)', input: resolved.input && '(private)' }
+      : {};
+    run.write('request.json', { ...(request as object), ...hidden });
+    run.write('resolved.json', record({ ...resolved, ...hidden }, nano, options));
+    yield {
+      type: 'started',
+      dir: run.dir,
+      model: nano.record.name,
+      parameters: nano.record.parameters,
+      device: nano.runtime.device,
+      guardrail: 'none',
+    };
+    const given = yield* readInput(resolved, nano, signal);
+    for (let i = 0; i < resolved.count; i++) yield* one(resolved, i, given, nano, run, options);
+    run.write('result.json', {
+      status: 'completed',
+      guardrail: 'none',
+      videos: Array.from({ length: resolved.count }, (_, i) => videoName(resolved, i)),
+    });
+  } catch (error) {
+    // A run that made nothing leaves nothing.
+    rmSync(run.dir, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function record(resolved: object, nano: OpenedNano, options: GenerateOptions): object {
+  const { record: model, tokenizerRecord: tokenizer } = nano;
+  return {
+    task: 'generate',
+    ...resolved,
+    guardrail: 'none',
+    device: nano.runtime.device,
+    threads: options.threads ?? null,
+    models: [model, tokenizer].map((m) => ({ name: m.name, files: m.files })),
+    software: { node: process.version, orrery: '0.1.0' },
+  };
+}
+
+const videoName = (r: GenerateRequest, i: number): string => (r.count === 1 ? 'video.mp4' : `video-${i + 1}.mp4`);
+
+/** The given frames at the model's size and rate, at most as many as a window sees: uint8 [n, H, W, 3]. */
+async function* readInput(
+  r: GenerateRequest,
+  nano: OpenedNano,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<GenerateEvent, Uint8Array> {
+  if (r.input === undefined) return new Uint8Array(0);
+  yield { type: 'stage', name: 'read' };
+  const { width, height, fps } = nano.window;
+  const frames = await readFrames(r.input, {
+    width,
+    height,
+    fit: 'crop',
+    fps,
+    lastFrames: CONTEXT,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const each = width * height * 3;
+  // Between one and nine frames only the last one is used: the model knows 0, 1 and 9.
+  return frames.shape[0] >= CONTEXT ? frames.data.slice(-CONTEXT * each) : frames.data.slice(-each);
+}
+
+async function* one(
+  r: GenerateRequest,
+  index: number,
+  given: Uint8Array,
+  nano: OpenedNano,
+  run: RunFolder,
+  options: GenerateOptions,
+): AsyncGenerator<GenerateEvent> {
+  const { frames: windowFrames, width, height, fps } = nano.window;
+  const began = performance.now();
+  const seed = (r.seed + index) % 2 ** 32;
+  const each = width * height * 3;
+  const wanted = r.frames ?? windowFrames;
+  const windows = 1 + Math.max(0, Math.ceil((wanted - windowFrames) / (windowFrames - CONTEXT)));
+  const progress = { done: 0, total: windows * (r.steps + 1), began: performance.now() };
+  let video = new Uint8Array(0);
+  for (let w = 0; w < windows; w++) {
+    const context = w === 0 ? given : video.slice(-CONTEXT * each);
+    const made = yield* makeWindow({ r, context, seed, window: w }, nano, progress, options);
+    const fresh = w === 0 ? made : made.subarray(CONTEXT * each);
+    const joined = new Uint8Array(video.length + fresh.length);
+    joined.set(video);
+    joined.set(fresh, video.length);
+    video = joined;
+  }
+  const count = Math.min(wanted, video.length / each);
+  yield { type: 'stage', name: 'write' };
+  const path = join(run.dir, videoName(r, index));
+  const comment = JSON.stringify({
+    orrery: '0.1.0',
+    model: nano.record.name,
+    seed,
+    steps: r.steps,
+    ...(r.private ? {} : { prompt: r.prompt }),
+    guardrail: 'none',
+  });
+  await encodeMp4(
+    { dtype: 'u8', shape: [count, height, width, 3], data: video.subarray(0, count * each) },
+    { path, fps, metadata: { comment }, ...(options.signal === undefined ? {} : { signal: options.signal }) },
+  );
+  const seconds = (performance.now() - began) / 1000;
+  const done = {
+    type: 'completed',
+    video: path,
+    dir: run.dir,
+    frames: count,
+    width,
+    height,
+    fps,
+    seed,
+    seconds,
+  } as const;
+  run.event({ ...done, video: basename(path), dir: run.id });
+  yield done;
+}
+
+type Progress = { done: number; readonly total: number; readonly began: number };
+type WindowJob = {
+  readonly r: GenerateRequest;
+  readonly context: Uint8Array;
+  readonly seed: number;
+  readonly window: number;
+};
+
+/** Makes one window that begins with the context frames: uint8 [T, H, W, 3]. */
+async function* makeWindow(
+  job: WindowJob,
+  nano: OpenedNano,
+  progress: Progress,
+  options: GenerateOptions,
+): AsyncGenerator<GenerateEvent, Uint8Array> {
+  const { r, context, seed, window } = job;
+  const { window: size, stats, config } = nano;
+  const each = size.width * size.height * 3;
+  const givenFrames = context.length / each;
+  const condition: Condition = givenFrames === 0 ? 'none' : givenFrames >= CONTEXT ? 'nine' : 'one';
+  let base = new Float32Array(cellsOf(config.grid) * config.channels);
+  if (condition !== 'none') {
+    yield { type: 'stage', name: 'encode' };
+    const held = new Uint8Array(size.frames * each);
+    held.set(context);
+    base = new Float32Array(normalise(await encodeClip(nano.tokenizer, repeatLast(held, size, givenFrames)), stats));
+  }
+  yield { type: 'stage', name: 'sample' };
+  const guidance = r.guidance ?? (condition === 'none' ? 1 : 0);
+  const sampling: SampleOptions = {
+    config,
+    stats,
+    condition,
+    base,
+    seed,
+    window,
+    steps: r.steps,
+    run: nano.evaluate(base, condition, r.prompt),
+    ...(guidance === 0 ? {} : { guidance, runOther: nano.evaluate(base, condition, r.negative_prompt) }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  };
+  let latents = base;
+  for await (const step of sampleWindow(sampling)) {
+    latents = new Float32Array(step.latents());
+    progress.done++;
+    const secondsPerStep = (performance.now() - progress.began) / 1000 / progress.done;
+    yield {
+      type: 'step',
+      index: progress.done,
+      total: progress.total,
+      secondsPerStep,
+      etaSeconds: secondsPerStep * (progress.total - progress.done),
+    };
+    if (
+      options.previewEvery !== undefined &&
+      options.previewEvery > 0 &&
+      step.step % options.previewEvery === 0 &&
+      step.step < step.total
+    ) {
+      const frames = toBytes(await decodeLatents(nano.tokenizer, latents.slice()));
+      yield { type: 'preview', frames, shape: [size.frames, size.height, size.width, 3] };
+    }
+  }
+  yield { type: 'stage', name: 'decode' };
+  const frames = toBytes(await decodeLatents(nano.tokenizer, latents));
+  // The given frames are known: they are shown as they are, not through the tokenizer.
+  frames.set(context);
+  return frames;
+}

@@ -1,0 +1,32 @@
+// Layer 4: pipelines from a request to a world, as streams of typed events.
+export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
+export { type OpenedNano, openNano } from './open-nano.ts';
+export {
+  CONDITIONS,
+  type Condition,
+  type NanoRun,
+  nanoFeeds,
+  nanoGraph,
+  RESIDUAL_SIGMA,
+  SAMPLING,
+  type SampleOptions,
+  sampleLatents,
+  sampleWindow,
+  type WindowSize,
+  type WindowStep,
+} from './orrery-nano.ts';
+export {
+  decodeLatents,
+  denormalise,
+  encodeClip,
+  type LatentStats,
+  type LoadedTokenizer,
+  loadTokenizer,
+  normalise,
+  repeatLast,
+  toBytes,
+  weightsOf,
+} from './orrery-tokenizer.ts';
+export { type GenerateRequest, parseRequest, requestSchema } from './request.ts';
+export { createRunFolder, type RunFolder } from './run-folder.ts';
+export { type TokenizeEvent, type TokenizeOptions, tokenize } from './tokenize.ts';

@@ -1,0 +1,54 @@
+// The request of a generation: one schema for flags, JSON files and the library. Names are snake_case in JSON.
+import { z } from 'zod';
+import { InputError } from '../base/index.ts';
+
+const MAX_PROMPT = 4000;
+
+/** Field by field: allowed values and defaults. */
+export const requestSchema = z.strictObject({
+  /** What happens, in words. Empty with an input video or image: the picture alone decides. */
+  prompt: z.string().max(MAX_PROMPT, `at most ${MAX_PROMPT} characters`).default(''),
+  negative_prompt: z.string().max(MAX_PROMPT, `at most ${MAX_PROMPT} characters`).default(''),
+  /** Path of an image or video to go on from. */
+  input: z.string().min(1).optional(),
+  /** Model name or folder. */
+  model: z.string().min(1).default('orrery-nano'),
+  seed: z.number().int().min(0).max(4294967295).default(1),
+  /** Frames of the result, given ones included. Default: one window of the model. */
+  frames: z.number().int().min(2).max(10_000).optional(),
+  /** Sampler steps. */
+  steps: z.number().int().min(1).max(200).default(12),
+  /** x̂0 = c + guidance·(c − u); 0 = off. Default 1 for text alone, 0 with an input. */
+  guidance: z.number().min(0).max(30).optional(),
+  /** Number of results; result i uses seed + i. */
+  count: z.number().int().min(1).max(100).default(1),
+  /** Leave prompt and input path out of the run record. */
+  private: z.boolean().default(false),
+});
+
+export type GenerateRequest = z.infer<typeof requestSchema>;
+
+/** Checks a request and fills in defaults. */
+export function parseRequest(value: unknown): GenerateRequest {
+  const parsed = requestSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+    if (unknown !== undefined) {
+      throw new InputError(unknown, {
+        got: (value as Record<string, unknown>)[unknown],
+        need: `no such field; known: ${Object.keys(requestSchema.shape).join(', ')}`,
+      });
+    }
+    const got = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value);
+    throw new InputError(issue.path.join('.') || 'request', { got, need: issue.message });
+  }
+  if (parsed.data.prompt.trim() === '' && parsed.data.input === undefined) {
+    throw new InputError('prompt', {
+      got: parsed.data.prompt,
+      need: 'a sentence, or an image or video as input',
+      why: 'for example "two red balls roll toward each other on a wooden floor"',
+    });
+  }
+  return parsed.data;
+}
