@@ -283,7 +283,7 @@ const tellCradle: Teller = (clip) => ({
 });
 
 const tellSlide: Teller = (clip) => ({
-  summary: `${groupOf(clip.things)} ${clip.random.pick(['slides across', 'glides over'])} a {floor}`,
+  summary: `${groupOf(clip.things)} ${clip.random.pick(many(clip.things, 'slides across|glides over', 'slide across|glide over').split('|'))} a {floor}`,
   outcome: list(clip.things.map((thing) => fateOf(clip, thing))),
 });
 

@@ -4,6 +4,7 @@ import { matrixAt, project } from '../cameras.ts';
 import { bodyRadius } from '../physics-shapes.ts';
 import type { Body, Camera, Scene, Trajectory, Vec3 } from '../scene.ts';
 import { positionAt } from '../trajectory.ts';
+import { distance } from '../vector.ts';
 import { LEAD_FRAMES } from './table.ts';
 
 /** A disc in the image: centre and radius in pixels, depth in metres. */
@@ -55,14 +56,36 @@ const dynamicOf = (scene: Scene): readonly Body[] => scene.bodies.filter((body) 
 /** Why a scene must be drawn again, judged at frame 0; undefined when it is fine. */
 export function startProblem(scene: Scene): string | undefined {
   const bodies = dynamicOf(scene);
+  const overlap = overlapOf(bodies);
+  if (overlap !== undefined) return overlap;
+  // Table objects start wholly in view; elsewhere (long rows of dominoes) half of each is enough.
+  const needed = scene.scenario.startsWith('table_') ? 1 : 0.5;
   for (const camera of scene.cameras) {
     const discs = bodies.map((body) => projectBall(camera, 0, body.pos, inscribed(body)));
+    const covers = bodies.map((body) => projectBall(camera, 0, body.pos, innerRadius(body)));
     for (const [i, disc] of discs.entries()) {
-      if (insideShare(disc, camera) < 1) return `${bodies[i]!.name} is not wholly in view of ${camera.name}`;
-      if (hiddenShare(disc, discs) > 0.9) return `${bodies[i]!.name} is hidden from ${camera.name}`;
+      if (insideShare(disc, camera) < needed) return `${bodies[i]!.name} is not in view of ${camera.name}`;
+      if (hiddenShare(disc, covers) > 0.9) return `${bodies[i]!.name} is hidden from ${camera.name}`;
     }
   }
   return undefined;
+}
+
+/** Two bodies whose inner balls overlap at the start: exact for balls, a necessary sign for the rest. */
+function overlapOf(bodies: readonly Body[]): string | undefined {
+  for (const [i, a] of bodies.entries()) {
+    for (const b of bodies.slice(i + 1)) {
+      const apart = distance(a.pos, b.pos);
+      const needed = innerRadius(a) + innerRadius(b);
+      if (apart < needed - 1e-6) return `${a.name} and ${b.name} overlap`;
+    }
+  }
+  return undefined;
+}
+
+/** Radius of the largest ball about a body's centre that its first part holds. */
+function innerRadius(body: Body): number {
+  return Math.min(...body.parts[0]!.size);
 }
 
 /** Radius that stands for a body's extent: exact for balls, between inner and outer for the rest. */

@@ -24,7 +24,8 @@ export type ResolvedOptions = Required<SceneOptions>;
 export type Draw = {
   readonly seed: number;
   readonly options: ResolvedOptions;
-  stream(label: 'objects' | 'materials' | 'light' | 'camera' | 'gravity'): RandomStream;
+  /** Opens a stream at its beginning: ask for each label once per scene. */
+  stream(label: 'objects' | 'materials' | 'floor' | 'fixture' | 'light' | 'camera' | 'gravity'): RandomStream;
 };
 
 export function drawOf(seed: number, options: ResolvedOptions): Draw {
@@ -51,6 +52,8 @@ export type BodyPlan = {
 export type SceneBuilder = {
   /** Adds a material under a name and returns the name. */
   material(name: string, material: Material): string;
+  /** The material of a name given before. */
+  materialOf(name: string): Material;
   /** Adds a body and returns its id. */
   body(plan: BodyPlan): number;
   joint(joint: Joint): void;
@@ -98,6 +101,7 @@ export function sceneBuilder(scenario: string, draw: Draw): SceneBuilder {
       materials[name] = material;
       return name;
     },
+    materialOf: (name) => materials[name]!,
     body(plan) {
       const id = bodies.length + 1;
       bodies.push(bodyOf(plan, id));

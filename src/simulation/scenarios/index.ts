@@ -4,6 +4,10 @@ import { simulate } from '../physics.ts';
 import type { Scene, Trajectory } from '../scene.ts';
 import { motionProblem, startProblem } from './accept.ts';
 import { type Draw, drawOf, type ResolvedOptions, type SceneOptions } from './builder.ts';
+import { collision, freefall, tilted, uSlope } from './drops.ts';
+import { ballIntoStack, ballRollsOffTable, boxSlide, cradle, pendulum } from './extras.ts';
+import { gyroscope, seesaw } from './machines.ts';
+import { domino, stableStack, unstableStack } from './stacks.ts';
 import { tableCollision, tableFreefall, tableMixture, tableRamp, tableStill, tableTrough } from './table.ts';
 
 export type { SceneOptions } from './builder.ts';
@@ -11,6 +15,7 @@ export type { SceneOptions } from './builder.ts';
 type Scenario = { readonly build: (draw: Draw) => Scene; readonly defaults: Partial<ResolvedOptions> };
 
 const TABLE = { frames: 33, fps: 12, width: 128, height: 128 } as const;
+const BENCHMARK = { frames: 100, fps: 24, width: 256, height: 256 } as const;
 
 const BUILDERS = {
   table: { build: (draw) => tableMixture(draw, randomStream(draw.seed, 'mixture').uniform()), defaults: TABLE },
@@ -19,12 +24,38 @@ const BUILDERS = {
   table_ramp: { build: tableRamp, defaults: TABLE },
   table_trough: { build: tableTrough, defaults: TABLE },
   table_still: { build: tableStill, defaults: TABLE },
+  freefall: { build: freefall, defaults: BENCHMARK },
+  tilted: { build: tilted, defaults: BENCHMARK },
+  u_slope: { build: uSlope, defaults: BENCHMARK },
+  stable_stack: { build: stableStack, defaults: BENCHMARK },
+  unstable_stack: { build: unstableStack, defaults: BENCHMARK },
+  domino: { build: domino, defaults: BENCHMARK },
+  seesaw: { build: seesaw, defaults: BENCHMARK },
+  gyroscope: { build: gyroscope, defaults: BENCHMARK },
+  collision: { build: collision, defaults: BENCHMARK },
+  cradle: { build: cradle, defaults: BENCHMARK },
+  pendulum: { build: pendulum, defaults: BENCHMARK },
+  box_slide: { build: boxSlide, defaults: BENCHMARK },
+  ball_rolls_off_table: { build: ballRollsOffTable, defaults: BENCHMARK },
+  ball_into_stack: { build: ballIntoStack, defaults: BENCHMARK },
 } as const satisfies Readonly<Record<string, Scenario>>;
 
 export type ScenarioName = keyof typeof BUILDERS;
 
 /** Names of all scenarios. `table` draws from a fixed mixture of the table scenarios. */
 export const SCENARIOS = Object.keys(BUILDERS) as readonly ScenarioName[];
+
+/** The eight scenarios of the physics benchmark. */
+export const BENCHMARK_SCENARIOS = [
+  'freefall',
+  'tilted',
+  'u_slope',
+  'stable_stack',
+  'unstable_stack',
+  'domino',
+  'seesaw',
+  'gyroscope',
+] as const satisfies readonly ScenarioName[];
 
 const MAX_ATTEMPTS = 200;
 

@@ -43,7 +43,7 @@ function floor(texture: Material['texture'], color: Vec3, color2: Vec3, scale: n
 
 /** Adds the floor and the pair rules that all table scenes share. The same pairs always bounce alike. */
 export function addTable(builder: SceneBuilder, draw: Draw): void {
-  const name = draw.stream('materials').pick(Object.keys(FLOORS));
+  const name = draw.stream('floor').pick(Object.keys(FLOORS));
   const material = builder.material(`floor_${name}`, FLOORS[name]!);
   builder.body({ name: 'floor', class: 'floor', kind: 'static', pos: [0, 0, 0], parts: [part('plane', [], material)] });
   builder.pair('*', '*', 0.5, 0.3);

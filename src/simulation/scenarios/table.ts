@@ -157,7 +157,7 @@ export function tableRamp(draw: Draw): Scene {
     length: random.uniform(0.95, 1.1),
     foot: side * random.uniform(-0.2, 0),
   };
-  addRamp(builder, draw.stream('materials'), ramp);
+  addRamp(builder, draw.stream('fixture'), ramp);
   builder.pair('box_*', 'ramp', 0.15, 0);
   builder.pair('cylinder_*', 'ramp', 0.15, 0);
   const kinds: readonly TableKind[] = isSlide
@@ -190,7 +190,7 @@ export function tableTrough(draw: Draw): Scene {
   addTable(builder, draw);
   const { lead } = timesOf(draw);
   const radius = random.uniform(1.0, 1.12);
-  addTrough(builder, draw.stream('materials'), radius, 1.05);
+  addTrough(builder, draw.stream('fixture'), radius, 1.05);
   builder.pair('ball_*', 'trough', 0.6, 0.2);
   const isPair = random.uniform() < 0.4;
   const list = things(builder, random, isPair ? ['ball', 'ball'] : ['ball'], [0.23, 0.28]);
