@@ -1,0 +1,49 @@
+// Readers of flag values: text in, checked value out, with the same messages as everywhere else.
+import { Option } from 'commander';
+import { InputError } from '../base/index.ts';
+
+/** A flag whose value is a whole number in [low, high]. */
+export function wholeOption(flags: string, text: string, low: number, high: number): Option {
+  const option = new Option(flags, text);
+  return option.argParser((value: string) => {
+    const number = Number(value);
+    if (value.trim() === '' || !Number.isInteger(number) || number < low || number > high) {
+      throw new InputError(
+        option.long ?? flags,
+        { got: value, need: `a whole number from ${low} to ${high}` },
+        'usage',
+      );
+    }
+    return number;
+  });
+}
+
+/** A flag whose value is a number in [low, high]. */
+export function numberOption(flags: string, text: string, low: number, high: number): Option {
+  const option = new Option(flags, text);
+  return option.argParser((value: string) => {
+    const number = Number(value);
+    if (value.trim() === '' || !Number.isFinite(number) || number < low || number > high) {
+      throw new InputError(option.long ?? flags, { got: value, need: `a number from ${low} to ${high}` }, 'usage');
+    }
+    return number;
+  });
+}
+
+/** `--size 128` or `--size 256x144` (width × height). */
+export function sizeOption(text: string): Option {
+  return new Option('--size <WxH>', text).argParser((value: string) => {
+    const match = /^(\d+)(?:x(\d+))?$/i.exec(value);
+    const width = Number(match?.[1]);
+    const height = Number(match?.[2] ?? match?.[1]);
+    if (match === null || width < 16 || height < 16 || width > 4096 || height > 4096) {
+      throw new InputError('--size', { got: value, need: 'width x height from 16 to 4096, such as 128x128' }, 'usage');
+    }
+    return { width, height };
+  });
+}
+
+/** `--seed N`: the number that every random choice follows from. */
+export function seedOption(): Option {
+  return wholeOption('--seed <n>', 'seed of every random choice (default 0)', 0, 2 ** 32 - 1);
+}

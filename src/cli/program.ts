@@ -1,0 +1,46 @@
+// The command tree. Each command lives in its own file and loads its library when it runs, so that help is instant.
+import { Command } from 'commander';
+import { doctorCommand } from './commands/doctor.ts';
+import { selftestCommand } from './commands/selftest.ts';
+import { simulateCommand } from './commands/simulate.ts';
+import { trainCommand } from './commands/train.ts';
+import { VERSION } from './package-info.ts';
+import type { Session } from './session.ts';
+
+const SILENT: Session = {
+  signal: new AbortController().signal,
+  resumeWith: () => {},
+  print: () => {},
+  note: () => {},
+  exitWith: () => {},
+};
+
+/** Builds the `orrery` command. Without a session it can be inspected but prints nothing. */
+export function createProgram(session: Session = SILENT): Command {
+  const program = new Command('orrery')
+    .description(
+      'World foundation models for physical AI: simulate, tokenize, train and generate worlds on any machine.',
+    )
+    .version(`orrery ${VERSION}`, '-V, --version', 'print the version')
+    .option('--json', 'print results as JSON lines')
+    .option('-q, --quiet', 'no progress')
+    .option('--debug', 'print the trace of an error')
+    .option('--no-color', 'no colours (NO_COLOR=1 does the same)')
+    .helpCommand('help [command]', 'help for a command')
+    .addHelpText('after', '\nExample:\n  orrery doctor        what this machine can run');
+  program.addCommand(simulateCommand(session));
+  program.addCommand(trainCommand(session));
+  program.addCommand(selftestCommand(session));
+  program.addCommand(doctorCommand(session));
+  configure(program);
+  return program;
+}
+
+/** Options that commander does not hand down by itself. */
+function configure(command: Command): void {
+  command.configureHelp({ showGlobalOptions: command.parent !== null, helpWidth: 100 });
+  command.helpOption('-h, --help', 'print this help');
+  command.showSuggestionAfterError(true).exitOverride();
+  command.configureOutput({ outputError: () => {} });
+  for (const child of command.commands) configure(child);
+}
