@@ -51,7 +51,7 @@ export function openProgram(
   });
   child.stderr?.on('data', (chunk) => {
     const text = String(chunk);
-    errors += text.split('\n').filter((line) => line.trim() !== '').length;
+    errors += text.split('\n').filter(isDecodingError).length;
     messages = (messages + text).slice(-2000);
   });
   child.stdin?.on('error', () => {}); // the exit code tells
@@ -169,6 +169,11 @@ export function openProgram(
       return text;
     },
   };
+}
+
+/** Lines about damaged data; complaints of the raw output about equal time stamps are not. */
+function isDecodingError(line: string): boolean {
+  return /error|invalid|corrupt|missing|partial|conceal|truncat/i.test(line) && !/to muxer|monoton/i.test(line);
 }
 
 /** Runs a program to its end and returns its standard output. */

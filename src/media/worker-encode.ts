@@ -51,7 +51,8 @@ export async function encodeFile(
     encoder.setFlags(c.AV_CODEC_FLAG_GLOBAL_HEADER, c.AV_CODEC_FLAG_BITEXACT);
     // Options go in one by one: a dictionary handed to open2 is freed twice at the next garbage collection (node-av 6.1).
     const settings = { crf: `${plan.crf}`, preset: plan.preset, 'x264-params': X264_PARAMS };
-    for (const [name, value] of Object.entries(settings)) check(`encoder option ${name}`, encoder.setOption(name, value));
+    for (const [name, value] of Object.entries(settings))
+      check(`encoder option ${name}`, encoder.setOption(name, value));
     check('the encoder refuses the settings', await encoder.open2(codec, null));
 
     const stream = format.newStream(null);

@@ -45,7 +45,11 @@ export async function imagePixels(path: string, job: ImageJob): Promise<Uint8Arr
   // Order inside sharp: turn by EXIF, resize (in linear alpha), then flatten; each as its own pipeline where order matters.
   let pipeline = sharp(path, LIMITS).autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
   if (place.scaledWidth !== facts.width || place.scaledHeight !== facts.height)
-    pipeline = pipeline.resize(place.scaledWidth, place.scaledHeight, { fit: 'fill', kernel: 'cubic' });
+    pipeline = pipeline.resize(place.scaledWidth, place.scaledHeight, {
+      fit: 'fill',
+      kernel: 'cubic',
+      fastShrinkOnLoad: false,
+    });
   const { data, info } = await attempt(() => pipeline.removeAlpha().raw().toBuffer({ resolveWithObject: true }));
   const rgb = toThreeChannels(data, info.channels);
   if (job.fit === 'stretch' || (place.scaledWidth === width && place.scaledHeight === height)) return rgb;
