@@ -1,8 +1,10 @@
 // The command tree. Each command lives in its own file and loads its library when it runs, so that help is instant.
 import { Command } from 'commander';
 import { doctorCommand } from './commands/doctor.ts';
+import { demoCommand, generateCommand } from './commands/generate.ts';
 import { selftestCommand } from './commands/selftest.ts';
 import { simulateCommand } from './commands/simulate.ts';
+import { tokenizeCommand } from './commands/tokenize.ts';
 import { trainCommand } from './commands/train.ts';
 import { VERSION } from './package-info.ts';
 import type { Session } from './session.ts';
@@ -28,6 +30,9 @@ export function createProgram(session: Session = SILENT): Command {
     .option('--no-color', 'no colours (NO_COLOR=1 does the same)')
     .helpCommand('help [command]', 'help for a command')
     .addHelpText('after', '\nExample:\n  orrery doctor        what this machine can run');
+  program.addCommand(demoCommand(session));
+  program.addCommand(generateCommand(session));
+  program.addCommand(tokenizeCommand(session));
   program.addCommand(simulateCommand(session));
   program.addCommand(trainCommand(session));
   program.addCommand(selftestCommand(session));
