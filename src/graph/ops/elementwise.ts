@@ -184,7 +184,8 @@ export const relu = (x: Tensor): Tensor => apply1(reluOp, x);
 export const floor = (x: Tensor): Tensor => apply1(floorOp, x);
 export const round = (x: Tensor): Tensor => apply1(roundOp, x);
 export const not = (x: Tensor): Tensor => apply1(notOp, x);
-export const isNaN = (x: Tensor): Tensor => apply1(isNaNOp, x);
+/** x ≠ x, bool. */
+export const isNotNumber = (x: Tensor): Tensor => apply1(isNaNOp, x);
 /** x². */
 export const square = (x: Tensor): Tensor => mul(x, x);
 /** 1/√x. */

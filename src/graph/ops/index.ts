@@ -29,7 +29,7 @@ export {
   geluTanh,
   greater,
   greaterOrEqual,
-  isNaN,
+  isNotNumber,
   less,
   lessOrEqual,
   log,
