@@ -25,5 +25,8 @@ export {
   isUnusedTokenizerKey,
   samplingSteps,
 } from './cosmos-config.ts';
+export { decodeImage, encodeImage, imageAttention, imageResnetBlock } from './cosmos-image.ts';
 export { decodeVideo, downSchedule, encodeVideo, splitMoments, type Tap, upSchedule } from './cosmos-video.ts';
+export { diffusersTokenizerConfig, diffusersTokenizerKey } from './diffusers-keys.ts';
+export { fsqBasis, fsqBound, fsqCodes, fsqCodesOf, fsqIndices, residualFsq } from './fsq.ts';
 export { nearest2, type PatchMethod, type PatchOptions, patch2d, patch3d, unpatch2d, unpatch3d } from './haar.ts';

@@ -1,0 +1,88 @@
+// A parity case in memory: a safetensors file with weights, inputs and the outputs of a reference, options in its metadata.
+import { InputError, type NdArray, OrreryError } from '../../base/index.ts';
+import { openSafetensors } from '../../formats/index.ts';
+
+/** One case file, read and sorted by prefix. */
+export type ParityCase = {
+  /** File name without ending. */
+  readonly name: string;
+  readonly path: string;
+  /** Metadata values; JSON where they parse, else text. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The option "config", or an empty record. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Tensors named `weights.…`, `input.…`, `output.…`, without the prefix. */
+  readonly weights: ReadonlyMap<string, NdArray>;
+  readonly inputs: ReadonlyMap<string, NdArray>;
+  readonly outputs: ReadonlyMap<string, NdArray>;
+};
+
+/** Reads a case file. */
+export function readCase(path: string): ParityCase {
+  const file = openSafetensors(path);
+  try {
+    const parts = {
+      weights: new Map<string, NdArray>(),
+      input: new Map<string, NdArray>(),
+      output: new Map<string, NdArray>(),
+    };
+    for (const key of file.tensors.keys()) {
+      const dot = key.indexOf('.');
+      const part = parts[key.slice(0, dot) as keyof typeof parts];
+      // Other prefixes hold the same weights in another spelling.
+      if (part !== undefined) part.set(key.slice(dot + 1), file.read(key));
+    }
+    if (parts.output.size === 0) {
+      throw new OrreryError('data', `${path}: no tensor named "output.…"; need a parity case, see docs/selftest.md`);
+    }
+    const options = Object.fromEntries([...file.metadata].map(([name, text]) => [name, parseOption(text)]));
+    const config = options.config;
+    return {
+      name: path
+        .split('/')
+        .pop()!
+        .replace(/\.safetensors$/, ''),
+      path,
+      options,
+      config: isRecord(config) ? config : {},
+      weights: parts.weights,
+      inputs: parts.input,
+      outputs: parts.output,
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** True for plain objects. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function parseOption(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The float32 input of that name. */
+export function inputOf(c: ParityCase, name: string): NdArray & { readonly data: Float32Array } {
+  const array = c.inputs.get(name);
+  if (array === undefined || array.dtype !== 'f32') {
+    throw new InputError(
+      `${c.name}: input.${name}`,
+      { got: array?.dtype, need: 'a float32 tensor of that name' },
+      'data',
+    );
+  }
+  return array as NdArray & { readonly data: Float32Array };
+}
+
+/** A number among the options. */
+export function numberOf(c: ParityCase, name: string, standard?: number): number {
+  const value = c.options[name] ?? standard;
+  if (typeof value !== 'number')
+    throw new InputError(`${c.name}: option ${name}`, { got: value, need: 'a number' }, 'data');
+  return value;
+}

@@ -1,0 +1,27 @@
+// All kinds of parity cases; the first one that matches is used.
+import { diffusionNet } from './diffusion-net.ts';
+import type { CaseKind } from './kind.ts';
+import { tokenizerModules } from './modules.ts';
+import { sampledNet } from './pipelines.ts';
+import { fsq, patchers } from './quantizers.ts';
+import { ropeTable } from './rope.ts';
+import { analyticSampler, edm, guidance, randomStreams, schedules, trainingScalars } from './sampling.ts';
+import { tokenizer } from './tokenizer.ts';
+import { trainingLoss } from './training.ts';
+
+export const KINDS: readonly CaseKind[] = [
+  diffusionNet,
+  trainingLoss,
+  sampledNet,
+  analyticSampler,
+  schedules,
+  edm,
+  guidance,
+  randomStreams,
+  trainingScalars,
+  ropeTable,
+  tokenizer,
+  tokenizerModules,
+  fsq,
+  patchers,
+];
