@@ -14,6 +14,8 @@ export type CheckpointRecord = {
   /** Best validation score so far and its step. */
   readonly best: { readonly score: number; readonly step: number } | undefined;
   readonly recipe: unknown;
+  /** Training clips of the data set. */
+  readonly clips?: number;
 };
 
 export type TrainingState = Readonly<Record<(typeof STATE_NAMES)[number], Float32Array>>;

@@ -8,6 +8,7 @@ import { input } from '../graph/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
 import { type LatentStats, nanoGraph, type WindowSize } from '../worlds/index.ts';
+import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
 import type { Recipe } from './recipe.ts';
 import { nanoConfig } from './tasks/world.ts';
@@ -43,6 +44,7 @@ export async function writeModel(
     readonly config: unknown;
     readonly training: unknown;
     readonly scores: unknown;
+    readonly facts: Omit<CardFacts, 'parameters'>;
   },
   specs: readonly WeightSpec[],
   weights: ReadonlyMap<string, Float32Array>,
@@ -59,8 +61,10 @@ export async function writeModel(
     'model.safetensors': { sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
   };
   const parameters = specs.reduce((n, s) => n + sizeOf(s.shape), 0);
-  const record = { version: 1, ...model, parameters, licence: 'Apache-2.0', files };
+  const { facts, ...described } = model;
+  const record = { version: 1, ...described, parameters, licence: 'Apache-2.0', files };
   writeFileSync(join(dir, 'model.json'), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileSync(join(dir, 'README.md'), modelCard({ ...facts, parameters }));
 }
 
 /** Writes the model folder of a training: `recipe` and `folder` as given to `train`. */
@@ -100,15 +104,23 @@ export async function exportModel(recipe: Recipe, folder: string, dir: string): 
   return record;
 }
 
-/** Training record of the model card: recipe, steps, hours, and the last validation. */
-function provenance(folder: string, recipe: Recipe, record: CheckpointRecord): { training: unknown; scores: unknown } {
+/** Training record and card of the model: recipe, steps, hours, and the last validation. */
+function provenance(
+  folder: string,
+  recipe: Recipe,
+  record: CheckpointRecord,
+): { training: unknown; scores: unknown; facts: Omit<CardFacts, 'parameters'> } {
   const validations = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .filter((l) => l.includes('"validation"'))
-    .map((l) => JSON.parse(l) as { step: number; validation: unknown });
+    .map((l) => JSON.parse(l) as { step: number; validation: Record<string, number> });
+  const validation = validations[validations.length - 1];
+  const hours = Math.round(record.seconds / 36) / 100;
+  const clips = record.clips ?? 0;
   return {
-    training: { recipe, steps: record.step, hours: Math.round(record.seconds / 36) / 100 },
-    scores: validations[validations.length - 1] ?? null,
+    training: { recipe, steps: record.step, hours, clips },
+    scores: validation ?? null,
+    facts: { recipe, steps: record.step, hours, validation, clips },
   };
 }

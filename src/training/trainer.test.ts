@@ -26,7 +26,9 @@ const task: TrainingTask = {
   batch(step) {
     const random = randomStream(3, `batch ${step}`);
     const x = Float32Array.from({ length: 64 }, () => random.uniform(-1, 1));
-    const y = Float32Array.from({ length: 16 }, (_, i) => Math.sin(x[4 * i]! + x[4 * i + 1]! + x[4 * i + 2]! + x[4 * i + 3]!));
+    const y = Float32Array.from({ length: 16 }, (_, i) =>
+      Math.sin(x[4 * i]! + x[4 * i + 1]! + x[4 * i + 2]! + x[4 * i + 3]!),
+    );
     return { x: f32([16, 4], x), y: f32([16, 1], y) };
   },
   async validate(model) {
@@ -66,7 +68,8 @@ describe('training', () => {
     // Stop after 17 steps through the signal, then run the same call again.
     const stop = new AbortController();
     const interrupted = async (): Promise<void> => {
-      for await (const e of runTraining(task, options(cut, { signal: stop.signal }))) if (e.type === 'step' && e.step === 17) stop.abort();
+      for await (const e of runTraining(task, options(cut, { signal: stop.signal })))
+        if (e.type === 'step' && e.step === 17) stop.abort();
     };
     await expect(interrupted()).rejects.toThrow('canceled');
     await finish(cut);
@@ -81,13 +84,17 @@ describe('training', () => {
     await finish(join(folder, 'a'), { inPlace: true });
     await finish(join(folder, 'b'), { inPlace: false });
     expect(losses(join(folder, 'a'))).toEqual(losses(join(folder, 'b')));
-    const [a, b] = [await loadCheckpoint(join(folder, 'a', 'checkpoints')), await loadCheckpoint(join(folder, 'b', 'checkpoints'))];
+    const [a, b] = [
+      await loadCheckpoint(join(folder, 'a', 'checkpoints')),
+      await loadCheckpoint(join(folder, 'b', 'checkpoints')),
+    ];
     for (const name of ['p', 'm', 'v', 'ema'] as const) expect(b!.state[name]).toEqual(a!.state[name]);
   });
 
   it('keeps the newest checkpoints and ignores one that was cut off', async () => {
     const state = { p: Float32Array.of(1), m: Float32Array.of(2), v: Float32Array.of(3), ema: Float32Array.of(4) };
-    for (const step of [1, 2, 3]) await saveCheckpoint(folder, { step, seconds: 0, updates: step, best: undefined, recipe: {} }, state);
+    for (const step of [1, 2, 3])
+      await saveCheckpoint(folder, { step, seconds: 0, updates: step, best: undefined, recipe: {} }, state);
     expect((await loadCheckpoint(folder))!.record.step).toBe(3);
   });
 

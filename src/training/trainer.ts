@@ -13,6 +13,8 @@ import { emaDecay, learningRate, type Schedule } from './schedule.ts';
 /** What is trained: loss, data, start values and score. */
 export type TrainingTask = {
   readonly name: string;
+  /** Training clips, for the record. */
+  readonly clips?: number;
   /** Loss and further scalars from the weights; creates its own graph inputs, equal at every call. */
   loss(weights: Weights): { loss: Tensor; metrics: Record<string, Tensor> };
   /** Feeds of one step. */
@@ -149,7 +151,14 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
   const save = async (): Promise<string> => {
     const current: Record<string, Float32Array> = {};
     for (const name of STATE_NAMES) current[name] = (await runtime.getState(name))!.data as Float32Array;
-    const record = { step, seconds, updates: step, best, recipe: options.recipe };
+    const record = {
+      step,
+      seconds,
+      updates: step,
+      best,
+      recipe: options.recipe,
+      ...(task.clips === undefined ? {} : { clips: task.clips }),
+    };
     return saveCheckpoint(join(folder, 'checkpoints'), record, current as TrainingState);
   };
 

@@ -47,6 +47,7 @@ export function tokenizerTask(o: TokenizerTaskOptions): TrainingTask {
   const { config: c, batch, frames, size } = o;
   return {
     name: 'orrery-tokenizer',
+    clips: o.train.count,
     loss(weights) {
       const x = input('frames', [batch, frames, size, size, 3], 'u8');
       const target = sub(mul(cast(x, 'f32'), 1 / 127.5), 1);

@@ -68,6 +68,7 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   const c = config.channels;
   return {
     name: 'orrery-nano',
+    clips: o.train.count,
     config,
     vocabulary,
     stats: cache.stats,
