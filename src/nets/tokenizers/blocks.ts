@@ -10,7 +10,6 @@ import {
   linear,
   mean,
   mul,
-  pad,
   repeat,
   reshape,
   rsqrt,
@@ -51,6 +50,8 @@ export type CausalGeometry = {
   readonly timeDilation?: number;
   /** Zeros on all four sides. */
   readonly padding?: number;
+  /** Further zeros at the right and bottom. */
+  readonly padEnd?: number;
 };
 
 /** Kernel sizes [time, height, width]. */
@@ -67,7 +68,7 @@ export function causalConv3d(
   weights: Weights,
   geometry: CausalGeometry = {},
 ): Tensor {
-  const { stride = 1, dilation = 1, timeStride = 1, timeDilation = 1, padding = 0 } = geometry;
+  const { stride = 1, dilation = 1, timeStride = 1, timeDilation = 1, padding = 0, padEnd = 0 } = geometry;
   const [kt, kh, kw] = kernel;
   const [from, to] = channels;
   const w = weights('conv3d.weight', [to, from, ...kernel]);
@@ -75,7 +76,7 @@ export function causalConv3d(
   // A stride shortens the padding: with kt 3 and stride 2 only one frame is added.
   const long = repeatFirst(x, Math.max(0, timeDilation * (kt - 1) + 1 - timeStride));
   const [b, , t, height, width] = long.shape as [number, number, number, number, number];
-  const isPointwise = kh === 1 && kw === 1 && stride === 1 && padding === 0;
+  const isPointwise = kh === 1 && kw === 1 && stride === 1 && padding + padEnd === 0;
   if (isPointwise) {
     const rows = reshape(long, [b, from, t, height * width]);
     const y = conv(rows, reshape(w, [to, from, kt, 1]), bias, {
@@ -84,20 +85,21 @@ export function causalConv3d(
     });
     return reshape(y, [b, to, y.shape[2]!, height, width]);
   }
-  const pads = [padding, padding];
+  const padBefore = [padding, padding];
+  const padAfter = [padding + padEnd, padding + padEnd];
   if (kt === 1 && timeStride === 1) {
     const y = conv(toFrames(long), reshape(w, [to, from, kh, kw]), bias, {
       strides: [stride, stride],
-      padBefore: pads,
-      padAfter: pads,
+      padBefore,
+      padAfter,
       dilations: [dilation, dilation],
     });
     return fromFrames(y, t);
   }
   return conv(long, w, bias, {
     strides: [timeStride, stride, stride],
-    padBefore: [0, ...pads],
-    padAfter: [0, ...pads],
+    padBefore: [0, ...padBefore],
+    padAfter: [0, ...padAfter],
     dilations: [timeDilation, dilation, dilation],
   });
 }
@@ -200,8 +202,7 @@ export function hybridDown(x: Tensor, { spatial, temporal }: Resample, weights: 
   if (spatial) {
     const [, , t, h, w] = y.shape as [number, number, number, number, number];
     assert(h % 2 === 0 && w % 2 === 0, `halving a picture of ${h}×${w}`);
-    const padded = pad(toFrames(y), { before: [0, 0, 0, 0], after: [0, 0, 1, 1] });
-    const strided = causalConv3d(fromFrames(padded, t), [c, c], [1, 3, 3], scoped(weights, 'conv1'), { stride: 2 });
+    const strided = causalConv3d(y, [c, c], [1, 3, 3], scoped(weights, 'conv1'), { stride: 2, padEnd: 1 });
     // For even sizes the pooling windows never reach the zeros.
     y = fromFrames(add(toFrames(strided), avgPool(toFrames(y), [2, 2])), t);
   }

@@ -1,6 +1,6 @@
 // The Cosmos image tokenizers (CI, DI): like the video ones, but two-dimensional, with 32 norm groups, spatial attention only and
 // another placement of the up-sampling.
-import { add, attention, conv, linear, pad, reshape, silu, type Tensor, transpose } from '../../graph/index.ts';
+import { add, attention, conv, linear, reshape, silu, type Tensor, transpose } from '../../graph/index.ts';
 import { type Init, scoped, type Weights } from '../orrery/weights.ts';
 import { groupNormWith } from './blocks.ts';
 import { type CosmosTokenizerConfig, samplingSteps } from './cosmos-config.ts';
@@ -48,8 +48,10 @@ export function imageAttention(x: Tensor, weights: Weights): Tensor {
 /** Halves the picture: zeros at the right and bottom, 3×3 convolution of stride 2. */
 function imageDown(x: Tensor, weights: Weights): Tensor {
   const c = x.shape[1]!;
-  const padded = pad(x, { before: [0, 0, 0, 0], after: [0, 0, 1, 1] });
-  return conv(padded, weights('conv.weight', [c, c, 3, 3]), weights('conv.bias', [c], ZEROS), { strides: [2, 2] });
+  return conv(x, weights('conv.weight', [c, c, 3, 3]), weights('conv.bias', [c], ZEROS), {
+    strides: [2, 2],
+    padAfter: [1, 1],
+  });
 }
 
 /** Image → latent: [B, 3, H, W] in −1…1 → [B, latentChannels, h, w]. */
