@@ -340,9 +340,7 @@ function tellTiltedPlank(clip: Clip): Omit<Story, 'moments'> {
       : thing.shape === 'ball' || thing.shape === 'cylinder'
         ? 'rolls'
         : 'slides';
-  const each = things.map(
-    (thing) => `${nameOf(thing, things).replace(/^the /, things.length > 1 ? 'the ' : 'a ')} ${verb(thing)}`,
-  );
+  const each = things.map((thing) => `${groupOf([thing])} ${verb(thing)}`);
   return {
     summary: `${list(each)} on a tilted plank`,
     start: `${list(things.map((t) => nameOf(t, things)))} ${many(things, 'starts', 'start')} at the upper end`,

@@ -53,6 +53,13 @@ export function bodyRadius(body: Body): number {
   return radius;
 }
 
+/** Rounding of a cylinder's rim, m. The outer radius stays that of the part. */
+const ROUNDING = 0.002;
+/** How far a cylinder's own caps lie behind those of its inner boxes, m. */
+const CAP_GAP = 0.0005;
+/** Corners of the inner boxes, as a share of the radius: inside the side on which the cylinder rolls. */
+const INSET = 0.985;
+
 function shapeOf(rapier: Rapier, part: Part): ColliderDesc {
   const [a = 0, b = 0, c = 0] = part.size;
   switch (part.shape) {
@@ -60,8 +67,10 @@ function shapeOf(rapier: Rapier, part: Part): ColliderDesc {
       return rapier.ColliderDesc.cuboid(a, b, c);
     case 'sphere':
       return rapier.ColliderDesc.ball(a);
-    case 'cylinder':
-      return rapier.ColliderDesc.cylinder(b, a);
+    case 'cylinder': {
+      const edge = Math.min(ROUNDING, 0.02 * Math.min(a, b));
+      return rapier.ColliderDesc.roundCylinder(b - CAP_GAP - edge, a - edge, edge);
+    }
     case 'capsule':
       return rapier.ColliderDesc.capsule(b, a);
     case 'plane':
@@ -69,14 +78,35 @@ function shapeOf(rapier: Rapier, part: Part): ColliderDesc {
   }
 }
 
-/** The part as a collider at its place in the body, without mass, friction or groups. */
-export function colliderOf(rapier: Rapier, part: Part): ColliderDesc {
+/**
+ * The part as colliders at its place in the body, without friction or groups; the first one carries the mass.
+ * A cylinder gets two square prisms inside it, turned by 45°, whose ends are its caps: the engine finds flat box on flat
+ * box reliably, but now and then loses cap on cap.
+ */
+export function collidersOf(rapier: Rapier, part: Part, density: number): readonly ColliderDesc[] {
   const round = part.shape === 'cylinder' || part.shape === 'capsule';
-  const [w, x, y, z] = round ? multiply(part.quat, Y_TO_Z) : part.quat;
-  return shapeOf(rapier, part)
-    .setTranslation(...(part.pos as [number, number, number]))
-    .setRotation({ w, x, y, z })
-    .setDensity(0);
+  const place = (collider: ColliderDesc, turn: Quat, mass: number): ColliderDesc => {
+    const [w, x, y, z] = turn;
+    return collider
+      .setTranslation(...(part.pos as [number, number, number]))
+      .setRotation({ w, x, y, z })
+      .setDensity(mass);
+  };
+  const main = place(shapeOf(rapier, part), round ? multiply(part.quat, Y_TO_Z) : part.quat, density);
+  if (part.shape !== 'cylinder') return [main];
+  const [r, h] = part.size as [number, number];
+  if (density > 0) {
+    // The engine would take the inertia of the shape inside the rounding.
+    const mass = density * volumeOf(part);
+    const across = mass * (r * r * 0.25 + (h * h) / 3);
+    const inertia = { x: across, y: 0.5 * mass * r * r, z: across };
+    main.setMassProperties(mass, { x: 0, y: 0, z: 0 }, inertia, { w: 1, x: 0, y: 0, z: 0 });
+  }
+  const side = r * INSET * Math.SQRT1_2;
+  const caps = [0, Math.PI / 4].map((angle) =>
+    place(rapier.ColliderDesc.cuboid(side, side, h), multiply(part.quat, axisAngle([0, 0, 1], angle)), 0),
+  );
+  return [main, ...caps];
 }
 
 /** Density that gives the colliding parts the body's mass, kg/m³; 0 for bodies that physics does not move. */

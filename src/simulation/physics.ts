@@ -4,7 +4,7 @@ import type { Collider, EventQueue, RigidBody, World } from '@dimforge/rapier3d-
 import { assert, InputError, throwIfAborted } from '../base/index.ts';
 import { isolatedBodies } from './physics-isolated.ts';
 import { type PairTable, pairTable } from './physics-pairs.ts';
-import { bodyRadius, colliderOf, densityOf, type Rapier } from './physics-shapes.ts';
+import { bodyRadius, collidersOf, densityOf, type Rapier } from './physics-shapes.ts';
 import type { Body, Contact, Joint, Quat, Scene, Trajectory, Vec3 } from './scene.ts';
 
 /** Name and settings of the engine, for the header of `state.bin`. */
@@ -248,17 +248,18 @@ function addColliders(
     const bit = surface < FILTER_BITS ? 1 << surface : 0xffff;
     for (const part of body.parts) {
       if (!part.collide) continue;
-      const description = colliderOf(rapier, part)
-        .setFriction(friction)
-        .setRestitution(restitution)
-        // Both sides carry the pair's value, so the average is that value.
-        .setFrictionCombineRule(rapier.CoefficientCombineRule.Average)
-        .setRestitutionCombineRule(rapier.CoefficientCombineRule.Average)
-        .setCollisionGroups(((bit << 16) | bit) >>> 0)
-        .setActiveEvents(body.kind === 'dynamic' ? rapier.ActiveEvents.COLLISION_EVENTS : rapier.ActiveEvents.NONE);
-      if (copy === 0) description.setDensity(density);
-      const collider: Collider = world.createCollider(description, handle);
-      owner.set(collider.handle, { body: index, surface });
+      for (const description of collidersOf(rapier, part, copy === 0 ? density : 0)) {
+        description
+          .setFriction(friction)
+          .setRestitution(restitution)
+          // Both sides carry the pair's value, so the average is that value.
+          .setFrictionCombineRule(rapier.CoefficientCombineRule.Average)
+          .setRestitutionCombineRule(rapier.CoefficientCombineRule.Average)
+          .setCollisionGroups(((bit << 16) | bit) >>> 0)
+          .setActiveEvents(body.kind === 'dynamic' ? rapier.ActiveEvents.COLLISION_EVENTS : rapier.ActiveEvents.NONE);
+        const collider: Collider = world.createCollider(description, handle);
+        owner.set(collider.handle, { body: index, surface });
+      }
     }
   });
 }

@@ -202,11 +202,11 @@ export function ballIntoStack(draw: Draw): Scene {
       const parts = [part('box', [half, half, half], material(name))];
       const y = (i - (rows - row - 1) / 2) * (2 * half + 0.02);
       const pos: Vec3 = [x + random.uniform(-0.01, 0.01), y, half * (2 * row + 1)];
-      builder.body({ name, class: 'box', pos, mass: massOf(parts, random.uniform(300, 600)), parts });
+      builder.body({ name, class: 'box', pos, mass: massOf(parts, random.uniform(200, 350)), parts });
     }
   }
   const radius = random.uniform(0.13, 0.17);
-  const speed = random.uniform(1.8, 3.2);
+  const speed = random.uniform(2.2, 3.6);
   const parts = [part('sphere', [radius], material('ball_x'))];
   builder.body({
     name: `ball_${index}`,
@@ -214,7 +214,7 @@ export function ballIntoStack(draw: Draw): Scene {
     pos: [-random.uniform(0.8, 1), random.uniform(-0.08, 0.08), radius],
     linvel: [speed, 0, 0],
     angvel: [0, speed / radius, 0],
-    mass: massOf(parts, random.uniform(900, 2000)),
+    mass: massOf(parts, random.uniform(1200, 2400)),
     parts,
   });
   return finishScene(builder, draw);

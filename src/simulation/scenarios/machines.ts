@@ -95,6 +95,9 @@ function restAngle(height: number): number {
 
 const AXLE_RADIUS = 0.02;
 const AXLE_HALF = 0.28;
+const DISC_RADIUS = 0.22;
+/** Low, so that the top stays in the picture for four seconds. */
+const TIP_FRICTION = 0.02;
 
 /** A fast disc on an axle whose tip stands on the floor. */
 export function gyroscope(draw: Draw): Scene {
@@ -107,18 +110,24 @@ export function gyroscope(draw: Draw): Scene {
   const color = objectMaterials(builder, draw)('top_0');
   const disc = builder.material(color, { ...builder.materialOf(color), texture: 'checker' });
   const axle = fixtureMaterial(builder, draw, 'axle');
-  const parts = [part('cylinder', [0.22, 0.03], disc), part('capsule', [AXLE_RADIUS, AXLE_HALF], axle)];
+  const parts = [part('cylinder', [DISC_RADIUS, 0.03], disc), part('capsule', [AXLE_RADIUS, AXLE_HALF], axle)];
   const quat = multiply(axisAngle([0, 0, 1], lean), axisAngle([0, 1, 0], tilt));
   const axis = rotate(quat, [0, 0, 1]);
-  builder.pair('*', '*', 0.25, 0);
+  builder.pair('*', '*', TIP_FRICTION, 0);
+  const mass = massOf(parts, 2000);
+  // Friction µg at the tip turns with the lean at W ≈ mgl/(I₃ω), so it drives the top round a circle of radius µg/W²;
+  // started from rest the circle would drift off, started at this velocity it closes.
+  const rate = (mass * 9.81 * AXLE_HALF) / (0.5 * mass * DISC_RADIUS ** 2 * Math.abs(spin));
+  const start = (-TIP_FRICTION * 9.81) / rate;
   builder.body({
     name: 'top_0',
     class: 'top',
     // The tip's ball touches the floor at the origin.
     pos: add([0, 0, AXLE_RADIUS], scale(axis, AXLE_HALF)),
     quat,
+    linvel: [start * Math.cos(lean), start * Math.sin(lean), 0],
     angvel: scale(axis, spin),
-    mass: massOf(parts, 2000),
+    mass,
     parts,
   });
   return finishScene(builder, draw, { target: [0, 0, 0.25], distance: 1.5 }, 1920);

@@ -2,7 +2,7 @@
 import type { RandomStream } from '../../base/index.ts';
 import type { Quat, Scene, Vec3 } from '../scene.ts';
 import { axisAngle, conjugate, rotate, subtract } from '../vector.ts';
-import { addFloor, density, finishScene, leadIn, massOf, objectMaterials } from './benchmark-looks.ts';
+import { addFloor, density, finishScene, fixtureMaterial, leadIn, massOf, objectMaterials } from './benchmark-looks.ts';
 import { type Draw, part, sceneBuilder } from './builder.ts';
 
 const UP: Vec3 = [0, 0, 1];
@@ -86,6 +86,7 @@ export function mustFall(layers: readonly Layer[]): boolean {
 
 const SLAB: Vec3 = [0.025, 0.1, 0.22];
 const STRIKER = 0.1;
+const LEDGE_HALF_HEIGHT = 0.09;
 
 /** Seven to twelve slabs in a curved row, struck by a ball. */
 export function domino(draw: Draw): Scene {
@@ -109,7 +110,14 @@ export function domino(draw: Draw): Scene {
   // The ball comes along the row's first direction and hits within a fifth of a second.
   const first = row[0]!;
   const lead = STRIKER + SLAB[0] + speed * (0.12 + leadIn(draw, random) / 4);
-  const ball: Vec3 = [first.x - lead * Math.cos(first.heading), first.y - lead * Math.sin(first.heading), STRIKER];
+  const back = (by: number, z: number): Vec3 => [
+    first.x - by * Math.cos(first.heading),
+    first.y - by * Math.sin(first.heading),
+    z,
+  ];
+  // It rolls on a ledge: a hit below the slab's centre of mass would kick the foot away and drop the slab on the ball.
+  const ball = back(lead, 2 * LEDGE_HALF_HEIGHT + STRIKER);
+  const ledge = { near: SLAB[0] + 0.04, far: lead + STRIKER };
   const middle: Vec3 = [(ball[0] + x) / 2, (Math.min(ball[1], 0) + Math.max(y, 0)) / 2, 0];
   row.forEach((slab, i) => {
     const name = `domino_${i}`;
@@ -122,6 +130,16 @@ export function domino(draw: Draw): Scene {
       mass: massOf(parts, 600),
       parts,
     });
+  });
+  builder.body({
+    name: 'ledge',
+    class: 'ramp',
+    kind: 'static',
+    pos: subtract(back((ledge.near + ledge.far) / 2, LEDGE_HALF_HEIGHT), middle),
+    quat: axisAngle(UP, first.heading),
+    parts: [
+      part('box', [(ledge.far - ledge.near) / 2, 0.13, LEDGE_HALF_HEIGHT], fixtureMaterial(builder, draw, 'ledge')),
+    ],
   });
   const velocity: Vec3 = [speed * Math.cos(first.heading), speed * Math.sin(first.heading), 0];
   const parts = [part('sphere', [STRIKER], material('ball_0'))];
