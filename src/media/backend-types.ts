@@ -36,6 +36,8 @@ export type DecodePlan = {
   readonly endSeconds: number | null;
   readonly maxFrames: number | null;
   readonly threads: number;
+  /** False for containers whose times are unsure after a jump (AVI stores no presentation times): decode from the start. */
+  readonly canSeek: boolean;
   /** Length of one frame, for a last frame that states none. */
   readonly frameSeconds: number;
 };

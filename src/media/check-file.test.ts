@@ -15,7 +15,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function file(name: string, ...parts: (string | readonly number[])[]): Promise<string> {
   const path = join(folder, name);
-  await writeFile(path, Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part)))));
+  await writeFile(
+    path,
+    Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part)))),
+  );
   return path;
 }
 
@@ -32,9 +35,17 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
 
 describe('checkFile', () => {
   it('tells formats by content, not by name', async () => {
-    expect(await checkFile(await file('a.txt', [0, 0, 0, 16], 'ftypisom', [0, 0, 2, 0]))).toMatchObject({ container: 'mp4', demuxer: 'mov' });
-    expect(await checkFile(await file('b.mp4', [0xff, 0xd8, 0xff, 0xe0]))).toMatchObject({ kind: 'image', container: 'jpeg' });
-    expect(await checkFile(await file('c', [0x1a, 0x45, 0xdf, 0xa3], '......B.webm'))).toMatchObject({ container: 'webm' });
+    expect(await checkFile(await file('a.txt', [0, 0, 0, 16], 'ftypisom', [0, 0, 2, 0]))).toMatchObject({
+      container: 'mp4',
+      demuxer: 'mov',
+    });
+    expect(await checkFile(await file('b.mp4', [0xff, 0xd8, 0xff, 0xe0]))).toMatchObject({
+      kind: 'image',
+      container: 'jpeg',
+    });
+    expect(await checkFile(await file('c', [0x1a, 0x45, 0xdf, 0xa3], '......B.webm'))).toMatchObject({
+      container: 'webm',
+    });
     expect(await checkFile(await file('d', 'RIFF1234AVI '))).toMatchObject({ demuxer: 'avi' });
   });
 
@@ -46,10 +57,14 @@ describe('checkFile', () => {
     expect(await messageOf(checkFile(folder))).toContain('a directory; need one file');
     expect(await messageOf(checkFile(join(folder, 'gone.mp4')))).toContain('no such file');
     expect(await messageOf(checkFile(join(folder, 'text.mp4', 'x.mp4')))).toContain('no such file');
-    expect(await messageOf(checkFile(await file('play.mp4', '#EXTM3U\nhttp://example.com/a.ts')))).toContain('a playlist');
+    expect(await messageOf(checkFile(await file('play.mp4', '#EXTM3U\nhttp://example.com/a.ts')))).toContain(
+      'a playlist',
+    );
     expect(await messageOf(checkFile(await file('draw.png', '<svg xmlns="a"/>')))).toContain('an SVG drawing');
     expect(await messageOf(checkFile(await file('sound.mp4', 'ID3', [4, 0])))).toContain('a sound file (mp3)');
-    expect(await messageOf(checkFile(await file('noise', [1, 2, 3, 200])))).toContain('beginning with bytes 01 02 03 c8');
+    expect(await messageOf(checkFile(await file('noise', [1, 2, 3, 200])))).toContain(
+      'beginning with bytes 01 02 03 c8',
+    );
     expect(await messageOf(checkFile('a\0b.mp4'))).toContain('cannot be opened');
   });
 
@@ -76,7 +91,10 @@ describe('checkWhole', () => {
     const noIndex = await checkFile(await file('1.mp4', ftyp, [0, 0, 0, 12], 'mdat1234'));
     expect(await checkWhole(noIndex)).toEqual({ hasIndex: false, problem: 'its index (the "moov" box) is missing' });
     const cut = await checkFile(await file('2.mp4', ftyp, [0, 0, 0, 8], 'moov', [0, 0, 1, 0], 'mdat1234'));
-    expect(await checkWhole(cut)).toEqual({ hasIndex: true, problem: 'cut off: 244 of the 256 bytes of its "mdat" box are missing' });
+    expect(await checkWhole(cut)).toEqual({
+      hasIndex: true,
+      problem: 'cut off: 244 of the 256 bytes of its "mdat" box are missing',
+    });
     const whole = await checkFile(await file('3.mp4', ftyp, [0, 0, 0, 8], 'moov', [0, 0, 0, 12], 'mdat1234'));
     expect(await checkWhole(whole)).toEqual({ hasIndex: true });
   });

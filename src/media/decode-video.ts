@@ -96,6 +96,7 @@ async function* decodeRange(
     endSeconds: options.endSeconds ?? null,
     maxFrames: options.maxFrames ?? null,
     threads: options.threads ?? Math.min(4, availableParallelism()),
+    canSeek: file.demuxer !== 'avi',
     frameSeconds: 1 / info.fps,
   };
   const frameBytes = width * height * 3;

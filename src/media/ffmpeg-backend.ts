@@ -76,13 +76,16 @@ async function* decode(
 ): AsyncGenerator<DecodedPicture, DecodeReport, undefined> {
   const frameBytes = plan.width * plan.height * 3;
   // Frames long before the start need not travel; when the shown frame began even earlier, start earlier.
-  for (const lead of plan.startSeconds > 0 ? [2, 10, Number.POSITIVE_INFINITY] : [Number.POSITIVE_INFINITY]) {
+  for (const lead of plan.startSeconds > 0 && plan.canSeek
+    ? [2, 10, Number.POSITIVE_INFINITY]
+    : [Number.POSITIVE_INFINITY]) {
     const from = Math.max(0, plan.startSeconds - lead);
     const program = openProgram('ffmpeg', decodeArgs(file, plan, from, passThrough), file.name, run, {
       hasTimes: true,
     });
     try {
       const picker = makePicker(plan);
+      let origin = plan.picture.startSeconds;
       let shown: { time: number; pixels: Uint8Array } | undefined;
       let isTooLate = false;
       for (let index = 0; ; index++) {
@@ -95,13 +98,17 @@ async function* decode(
           if (picker.isDone()) return { errors: 0, isAtEnd: false };
           continue;
         }
-        const time = (await program.nextTime()) - plan.picture.startSeconds;
+        const stamp = await program.nextTime();
+        // Where the container's start is unsure (no seeking then), the first frame itself is time 0.
+        if (index === 0 && !plan.canSeek) origin = stamp;
+        const time = stamp - origin;
         isTooLate = shown === undefined && from > 0 && time > plan.startSeconds + TIME_TOLERANCE_SECONDS;
         if (isTooLate) break;
+        // A picture is held until the next one's time is known, so it needs memory of its own.
+        const next = { time, pixels: pixels.slice() };
         if (shown !== undefined && picker.take(shown.time, time).length > 0) yield shown;
         if (picker.isDone()) return { errors: 0, isAtEnd: false };
-        // The picture stays held until the next one's time is known, so it needs memory of its own.
-        shown = { time, pixels: pixels.slice() };
+        shown = next;
       }
       if (isTooLate) continue;
       if (shown !== undefined && picker.take(shown.time, shown.time + plan.frameSeconds).length > 0) yield shown;
@@ -128,7 +135,9 @@ function decodeArgs(file: SourceFile, plan: DecodePlan, from: number, passThroug
       ? ['settb=AVTB', ...(from > 0 ? [`trim=start_pts=${micro(origin + from)}`] : []), scale, ...PRINT_TIMES]
       : [
           'settb=AVTB',
-          `setpts=PTS-${micro(origin + plan.startSeconds + TIME_TOLERANCE_SECONDS)}`,
+          plan.canSeek
+            ? `setpts=PTS-${micro(origin + plan.startSeconds + TIME_TOLERANCE_SECONDS)}`
+            : `setpts=PTS-STARTPTS-${micro(plan.startSeconds + TIME_TOLERANCE_SECONDS)}`,
           `fps=fps=${plan.fps}:round=up:start_time=0`,
           scale,
         ];

@@ -49,16 +49,28 @@ describe('outputSize and filterLine', () => {
   it('follows the aspect ratio for a missing side', () => {
     expect(outputSize({ width: 1920, height: 1080 }, { width: 640 })).toEqual({ width: 640, height: 360 });
     expect(outputSize({ width: 1920, height: 1080 }, { height: 108 })).toEqual({ width: 192, height: 108 });
-    expect(() => outputSize({ width: 2, height: 2 }, { width: 0 })).toThrow(/width: got 0, need a whole number of pixels/);
+    expect(() => outputSize({ width: 2, height: 2 }, { width: 0 })).toThrow(
+      /width: got 0, need a whole number of pixels/,
+    );
     expect(() => outputSize({ width: 1, height: 8192 }, { width: 8192 })).toThrow(/height/);
   });
 
   it('swaps the scale for turned pictures and guesses the matrix of untagged video by its height', () => {
     const picture = { codedWidth: 100, codedHeight: 50, sar: [1, 1], rotation: 90, isMirrored: false } as const;
-    const line = filterLine({ ...picture, pixelFormat: 'yuv420p', isMatrixKnown: false }, { width: 50, height: 100 }, 'crop');
-    expect(line).toMatch(/^scale=w=100:h=50:flags=[a-z_+]+:in_color_matrix=bt601,format=pix_fmts=rgb24,transpose=dir=clock$/);
+    const line = filterLine(
+      { ...picture, pixelFormat: 'yuv420p', isMatrixKnown: false },
+      { width: 50, height: 100 },
+      'crop',
+    );
+    expect(line).toMatch(
+      /^scale=w=100:h=50:flags=[a-z_+]+:in_color_matrix=bt601,format=pix_fmts=rgb24,transpose=dir=clock$/,
+    );
     expect(
-      filterLine({ ...picture, codedHeight: 720, pixelFormat: 'nv12', isMatrixKnown: false }, { width: 8, height: 8 }, 'crop'),
+      filterLine(
+        { ...picture, codedHeight: 720, pixelFormat: 'nv12', isMatrixKnown: false },
+        { width: 8, height: 8 },
+        'crop',
+      ),
     ).toContain('in_color_matrix=bt709');
     expect(
       filterLine({ ...picture, pixelFormat: 'rgb24', isMatrixKnown: false }, { width: 50, height: 100 }, 'crop'),

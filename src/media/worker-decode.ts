@@ -20,11 +20,14 @@ export async function decodeFile(av: Av, input: OpenInput, plan: DecodePlan, sin
   const scaler = makeScaler(av, plan);
   try {
     // A container may seek past the target: then start earlier, at last at the very beginning.
-    for (const lead of plan.startSeconds > 0 ? [0, 2, 10, Number.POSITIVE_INFINITY] : [Number.POSITIVE_INFINITY]) {
+    for (const lead of plan.startSeconds > 0 && plan.canSeek
+      ? [0, 2, 10, Number.POSITIVE_INFINITY]
+      : [Number.POSITIVE_INFINITY]) {
       const target = plan.picture.startSeconds + plan.startSeconds - lead;
       const isFromStart = target <= plan.picture.startSeconds;
       if (!isFromStart && !seek(av, input, decoder, target)) continue;
-      if (isFromStart && plan.startSeconds > 0) seek(av, input, decoder, Math.min(0, plan.picture.startSeconds));
+      if (isFromStart && plan.startSeconds > 0 && plan.canSeek)
+        seek(av, input, decoder, Math.min(0, plan.picture.startSeconds));
       const report = await decodeFrom(av, input, decoder, scaler, plan, sink, isFromStart);
       if (report !== undefined) return report;
     }
@@ -73,6 +76,8 @@ async function decodeFrom(
 ): Promise<DecodeReport | undefined> {
   const { AVERROR_EOF, AVERROR_EAGAIN, AV_PKT_FLAG_CORRUPT } = av.constants;
   const picker = makePicker(plan);
+  // Time 0. Where the container's start is unsure (no seeking then), the first frame itself decides.
+  let origin = plan.picture.startSeconds;
   const packet = new av.Packet();
   const frame = new av.Frame();
   // The newest frame whose turn has not come yet: a frame is shown until the next one begins.
@@ -104,8 +109,9 @@ async function decodeFrom(
         return true;
       }
       const stated = frame.bestEffortTimestamp === NO_TIME ? undefined : secondsOf(frame.bestEffortTimestamp, stream);
-      const time = stated === undefined ? (hasHeld ? heldEnd : plan.picture.startSeconds) : stated;
-      const shown = time - plan.picture.startSeconds;
+      const time = stated === undefined ? (hasHeld ? heldEnd : origin) : stated;
+      if (isFirst && !plan.canSeek) origin = time;
+      const shown = time - origin;
       if (isFirst && !isFromStart && shown > plan.startSeconds + TIME_TOLERANCE_SECONDS) return undefined;
       isFirst = false;
       if (frame.decodeErrorFlags !== 0 && (hasHeld || isFromStart)) errors++;
@@ -147,7 +153,7 @@ async function decodeFrom(
     if (state === undefined) return undefined;
     if (state === false) return { errors, isAtEnd: false };
     if (!hasHeld) return isFromStart ? { errors, isAtEnd: true } : undefined;
-    await show(heldEnd - plan.picture.startSeconds);
+    await show(heldEnd - origin);
     return { errors, isAtEnd: !picker.isDone() };
   } finally {
     packet.free();
