@@ -31,7 +31,7 @@ export async function principalComponents(
   const centred = sub(x, input('mean', [width]));
   await using session = await runtime.load(compile({ covariance: gemm(centred, centred, { transA: true }) }));
   const out = await session.run({ x: f32([n, width], rows), mean: f32([width], mean) });
-  const c = (out['covariance']!.data as Float32Array).map((v) => v / n);
+  const c = (out.covariance!.data as Float32Array).map((v) => v / n);
 
   // Some extra directions make the wanted ones converge fast.
   const k = Math.min(width, count + 16);

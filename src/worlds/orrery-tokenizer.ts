@@ -62,14 +62,14 @@ export async function loadTokenizer(
 export async function encodeClip(tokenizer: LoadedTokenizer, frames: Uint8Array): Promise<Float32Array> {
   const { shape } = tokenizer.encoder.graph.inputs[0]!;
   const feeds: Record<string, NdArray> = { frames: { dtype: 'u8', shape, data: frames } };
-  return (await tokenizer.encoder.run(feeds))['latents']!.data as Float32Array;
+  return (await tokenizer.encoder.run(feeds)).latents!.data as Float32Array;
 }
 
 /** Latents [L·C] → float frames −1…1. */
 export async function decodeLatents(tokenizer: LoadedTokenizer, latents: Float32Array): Promise<Float32Array> {
   const { shape } = tokenizer.decoder.graph.inputs[0]!;
   const feeds: Record<string, NdArray> = { latents: { dtype: 'f32', shape, data: latents } };
-  return (await tokenizer.decoder.run(feeds))['frames']!.data as Float32Array;
+  return (await tokenizer.decoder.run(feeds)).frames!.data as Float32Array;
 }
 
 export type LatentStats = {

@@ -54,9 +54,9 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
   const config = record.config as OrreryTokenizerConfig;
   const info = await probe(path, signal === undefined ? {} : { signal });
   const scale = Math.min(1, maxSide / Math.max(info.width, info.height));
-  const fit = (n: number): number =>
+  const rounded = (n: number): number =>
     Math.max(2 * config.patch, Math.round((n * scale) / (2 * config.patch)) * 2 * config.patch);
-  const [width, height] = [fit(info.width), fit(info.height)];
+  const [width, height] = [rounded(info.width), rounded(info.height)];
   const windowFrames = 1 + groups * config.timePatch;
   const fps = info.fps > 0 ? info.fps : 24;
   yield { type: 'started', width, height, fps, frames: info.frames };

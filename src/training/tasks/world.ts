@@ -249,7 +249,7 @@ async function validateWorld(
         await session.run(
           nanoFeeds(config, { x, base, condition, cNoise, words: wordIds(caption, lookup, config.textLength) }),
         )
-      )['f']!.data as Float32Array;
+      ).f!.data as Float32Array;
   const predict = async (clip: Uint8Array, caption: string, seed: number): Promise<Uint8Array> => {
     const base = normalise(await encodeClip(tokenizer, repeatLast(clip, o.heldOut, 9)), stats);
     const z = await sampleLatents({
@@ -356,15 +356,15 @@ export async function scoreWorld(
     }
   }
   const ratio = (a: string, b: string): number => (totals[a] ?? 0) / Math.max(1, totals[b] ?? 0);
-  const gain8 = (totals['psnr8']! - totals['repeat8']!) / count;
-  const gain24 = (totals['psnr24']! - totals['repeat24']!) / count;
+  const gain8 = (totals.psnr8! - totals.repeat8!) / count;
+  const gain24 = (totals.psnr24! - totals.repeat24!) / count;
   const motion = ratio('both', 'any');
   const scores = {
     score: gain8 + gain24 + 4 * motion + 2 * ratio('whole', 'seen') + 2 * ratio('placed', 'moved'),
     gain8,
     gain24,
-    psnr8: totals['psnr8']! / count,
-    repeat8: totals['repeat8']! / count,
+    psnr8: totals.psnr8! / count,
+    repeat8: totals.repeat8! / count,
     motionIoU: motion,
     whole: ratio('whole', 'seen'),
     wholeOfTruth: ratio('wholeTruth', 'seenTruth'),

@@ -1,0 +1,17 @@
+// Layer 4: training by recipes, checkpoints, and the way from a checkpoint to a model folder.
+export { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
+export { type ClipMeta, type Clips, loadClips } from './clips.ts';
+export { averagedWeights, exportModel, writeModel } from './export.ts';
+export { type AdamWOptions, parameterCount, trainingStep, unflatten } from './optimizer.ts';
+export { type PrincipalComponents, principalComponents } from './pca.ts';
+export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';
+export { emaDecay, learningRate, type Schedule } from './schedule.ts';
+export { type TrainOptions, train } from './train.ts';
+export {
+  runTraining,
+  type TrainEvent,
+  type TrainerOptions,
+  type TrainingTask,
+  type ValidationModel,
+} from './trainer.ts';
+export { motionIoU, type ObjectScore, paletteOf, psnr, scoreObjects } from './world-scores.ts';
