@@ -20,9 +20,26 @@ export {
   runPhysicsCase,
   runPhysicsFamily,
 } from './check/index.ts';
+export { type DatasetEvent, type DatasetSpec, parseDatasetSpec, writeDataset } from './dataset/write.ts';
 export { type BodyState, ENGINE, openPhysics, type Physics, simulate, stepFor } from './physics.ts';
 export { surfaceOf } from './physics-pairs.ts';
 export {
+  type ChannelName,
+  type FrameChannels,
+  occlusionOf,
+} from './render/channels.ts';
+export {
+  CHANNELS,
+  type ClipChannels,
+  frameView,
+  type RenderClipOptions,
+  renderClip,
+} from './render/clip.ts';
+export { openRenderPool, type PoolClipOptions, type RenderPool } from './render/pool.ts';
+export { createRenderer, type Renderer, type RenderOptions } from './render/renderer.ts';
+export { type BodyView, type VisibilityMeter, visibilityMeter } from './render/visibility.ts';
+export {
+  BENCHMARK_SCENARIOS,
   buildScene,
   SCENARIOS,
   type ScenarioName,
@@ -54,3 +71,4 @@ export {
   trajectoryHash,
   velocityAt,
 } from './trajectory.ts';
+export { CLIP_FILES, type ClipFile, type WriteClipEvent, type WriteClipOptions, writeClip } from './write-clip.ts';
