@@ -15,6 +15,8 @@ export type FrameChannels = {
   readonly normal?: Float32Array;
   /** [H, W, 2], motion to the next frame in pixels (right, down); zeros in the last frame. */
   readonly flow?: Float32Array;
+  /** [H, W], z-depth of the same surface point in the next frame, metres; Infinity = sky. Only together with flow. */
+  readonly nextDepth?: Float32Array;
 };
 
 /** Names of the channels. */
@@ -34,15 +36,23 @@ export function writeChannels(s: State, trajectory: Trajectory, frame: number, t
       target.instance[i] = part < 0 ? 0 : body[part]! + 1;
     }
   }
-  if (target.flow !== undefined) writeFlow(s, trajectory, frame, target.flow);
+  if (target.flow !== undefined) writeFlow(s, trajectory, frame, target.flow, target.nextDepth);
 }
 
 /**
  * Forward flow: the surface point under each pixel's centre moves with its body to the next frame and is projected by
  * the next camera. Sky moves with the camera's rotation only.
  */
-function writeFlow(s: State, { poses, bodies, frames }: Trajectory, frame: number, flow: Float32Array): void {
+function writeFlow(
+  s: State,
+  { poses, bodies, frames }: Trajectory,
+  frame: number,
+  flow: Float32Array,
+  nextDepth: Float32Array | undefined,
+): void {
   flow.fill(0);
+  // What stands still keeps its depth.
+  if (nextDepth !== undefined) for (let i = 0; i < nextDepth.length; i++) nextDepth[i] = s.layer.depth[i]!;
   if (frame + 1 >= frames) return;
   const { camera, eye, layer, parts, width, height } = s;
   const list = camera.worldToCamera;
@@ -84,6 +94,7 @@ function writeFlow(s: State, { poses, bodies, frames }: Trajectory, frame: numbe
         cy = move[m + 4]! * px + move[m + 5]! * py + move[m + 6]! * pz + move[m + 7]!;
         cz = move[m + 8]! * px + move[m + 9]! * py + move[m + 10]! * pz + move[m + 11]!;
       }
+      if (nextDepth !== undefined && part >= 0) nextDepth[i] = cz;
       // A point that ends behind the camera has no place in the next picture: it keeps flow zero.
       if (cz <= 1e-6) continue;
       flow[i * 2] = (cx / cz) * camera.fx + camera.cx - (x + 0.5);
@@ -143,15 +154,13 @@ function rotation(q: Float64Array, at: number): number[] {
 }
 
 /**
- * Occlusion of one frame: 1 where the flowed point is hidden or out of the picture in the next frame (another id, or a
- * stored depth nearer than the point's by more than 1 % + 2 cm).
- * @param now channels of this frame with instance, depth and flow; @param next those of the next frame
- * @param nextDepth z-depth of each pixel's point in the next frame, or undefined to compare with this frame's depth
+ * Occlusion of one frame: 1 where the flowed point is hidden or out of the picture in the next frame (another id there,
+ * or a stored depth nearer than the point's by more than 1 % + 2 cm).
  */
 export function occlusionOf(
   width: number,
   height: number,
-  now: Required<Pick<FrameChannels, 'instance' | 'depth' | 'flow'>>,
+  now: Required<Pick<FrameChannels, 'instance' | 'flow' | 'nextDepth'>>,
   next: Required<Pick<FrameChannels, 'instance' | 'depth'>>,
 ): Uint8Array {
   const out = new Uint8Array(width * height);
@@ -165,7 +174,8 @@ export function occlusionOf(
         continue;
       }
       const j = v * width + u;
-      const hidden = now.depth[i]! - next.depth[j]! > 0.01 * now.depth[i]! + 0.02;
+      const z = now.nextDepth[i]!;
+      const hidden = z - next.depth[j]! > 0.01 * z + 0.02;
       if (next.instance[j] !== now.instance[i] || hidden) out[i] = 1;
     }
   }

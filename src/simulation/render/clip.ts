@@ -18,6 +18,7 @@ const LAYOUT: Readonly<Record<ChannelName, readonly [number, number]>> = {
   instance: [1, 2],
   normal: [3, 4],
   flow: [2, 4],
+  nextDepth: [1, 4],
 };
 
 /** All channels, in the order of `LAYOUT`. */
@@ -46,6 +47,7 @@ export function newClip(
     ...(has('instance') ? { instance: new Uint16Array(make('instance')) } : {}),
     ...(has('normal') ? { normal: new Float32Array(make('normal')) } : {}),
     ...(has('flow') ? { flow: new Float32Array(make('flow')) } : {}),
+    ...(has('nextDepth') ? { nextDepth: new Float32Array(make('nextDepth')) } : {}),
   };
 }
 
@@ -60,6 +62,7 @@ export function frameView(clip: ClipChannels, frame: number): FrameChannels {
     ...(clip.instance && { instance: clip.instance.subarray(from, to) }),
     ...(clip.normal && { normal: clip.normal.subarray(from * 3, to * 3) }),
     ...(clip.flow && { flow: clip.flow.subarray(from * 2, to * 2) }),
+    ...(clip.nextDepth && { nextDepth: clip.nextDepth.subarray(from, to) }),
   };
 }
 

@@ -10,6 +10,8 @@ import type { RenderJob, RenderReply } from './worker.ts';
 
 /** Options of one clip in the pool. */
 export type PoolClipOptions = RenderClipOptions & {
+  /** First frame and the one after the last. Default: the whole clip. */
+  readonly range?: readonly [number, number];
   readonly signal?: AbortSignal;
   /** Called after each frame with the number of finished frames. */
   readonly onFrame?: (done: number) => void;
@@ -42,18 +44,22 @@ export function openRenderPool({ workers = availableParallelism() }: { readonly 
   let last: Promise<unknown> = Promise.resolve();
 
   const renderNow = async (scene: Scene, trajectory: Trajectory, options: PoolClipOptions): Promise<ClipChannels> => {
-    const { camera = 0, channels = [], signal, onFrame, ...rest } = options;
+    const { camera = 0, channels = [], range = [0, trajectory.frames], signal, onFrame, ...rest } = options;
     throwIfAborted(signal);
     const view = scene.cameras[camera];
     if (view === undefined) {
       throw new InputError('camera', { got: camera, need: `0…${scene.cameras.length - 1}` });
     }
-    const clip = newClip(trajectory.frames, view.width, view.height, channels, true);
+    const [first, end] = range;
+    if (!(first >= 0 && first < end && end <= trajectory.frames)) {
+      throw new InputError('range', { got: range, need: `two frame numbers, 0 ≤ first < end ≤ ${trajectory.frames}` });
+    }
+    const clip = newClip(end - first, view.width, view.height, channels, true);
     while (threads.length < workers) threads.push(new Worker(WORKER));
-    const share = Math.ceil(trajectory.frames / workers);
+    const share = Math.ceil((end - first) / workers);
     let done = 0;
     const jobs: Promise<void>[] = [];
-    for (let w = 0; w * share < trajectory.frames; w++) {
+    for (let w = 0; first + w * share < end; w++) {
       const job: RenderJob = {
         scene,
         // Contacts and velocities do not show.
@@ -61,8 +67,9 @@ export function openRenderPool({ workers = availableParallelism() }: { readonly 
         camera,
         options: rest,
         clip,
-        from: w * share,
-        to: Math.min(trajectory.frames, (w + 1) * share),
+        first,
+        from: first + w * share,
+        to: Math.min(end, first + (w + 1) * share),
       };
       jobs.push(runJob(threads[w]!, job, () => onFrame?.(++done), signal));
     }

@@ -11,6 +11,7 @@ type AllChannels = {
   instance: Uint16Array;
   normal: Float32Array;
   flow: Float32Array;
+  nextDepth: Float32Array;
 };
 
 function channels(size: number): AllChannels {
@@ -21,6 +22,7 @@ function channels(size: number): AllChannels {
     instance: new Uint16Array(pixels),
     normal: new Float32Array(pixels * 3),
     flow: new Float32Array(pixels * 2),
+    nextDepth: new Float32Array(pixels),
   };
 }
 

@@ -57,11 +57,7 @@ export function createRenderer(
 
   const render = (frame: number, target: FrameChannels): void => {
     assert(frame >= 0 && frame < trajectory.frames, `frame ${frame} of ${trajectory.frames}`);
-    placeCamera(state, frame);
-    placeParts(state.parts, trajectory.poses, frame * trajectory.bodies * 7);
-    placeEye(state.parts, state.eye[9]!, state.eye[10]!, state.eye[11]!);
-    placeSun(state.shading);
-    coverTiles(state);
+    placeFrame(state, trajectory, frame);
     if (still === null) drawAll(state, 'all');
     else {
       if (hasStill) copyLayer(still, state.layer);
@@ -77,7 +73,8 @@ export function createRenderer(
   return { width: view.width, height: view.height, render };
 }
 
-function newState(
+/** Allocates what one camera of a clip needs. */
+export function newState(
   scene: Scene,
   trajectory: Trajectory,
   camera: Camera,
@@ -138,6 +135,15 @@ function movingParts(parts: PartTable, { poses, frames, bodies }: Trajectory): U
     }
   }
   return Uint8Array.from(parts.body, (b) => moves[b]!);
+}
+
+/** Puts the camera and all parts where they are in a frame. */
+export function placeFrame(s: State, trajectory: Trajectory, frame: number): void {
+  placeCamera(s, frame);
+  placeParts(s.parts, trajectory.poses, frame * trajectory.bodies * 7);
+  placeEye(s.parts, s.eye[9]!, s.eye[10]!, s.eye[11]!);
+  placeSun(s.shading);
+  coverTiles(s);
 }
 
 function placeCamera(s: State, frame: number): void {

@@ -5,13 +5,14 @@ import type { Scene, Trajectory } from '../scene.ts';
 import { type ClipChannels, frameView } from './clip.ts';
 import { createRenderer, type RenderOptions } from './renderer.ts';
 
-/** Frames `from` to `to` (not included) of one camera. */
+/** Frames `from` to `to` (not included) of one camera; the clip's memory begins with frame `first`. */
 export type RenderJob = {
   readonly scene: Scene;
   readonly trajectory: Trajectory;
   readonly camera: number;
   readonly options: RenderOptions;
   readonly clip: ClipChannels;
+  readonly first: number;
   readonly from: number;
   readonly to: number;
 };
@@ -27,7 +28,7 @@ parentPort?.on('message', (job: RenderJob) => {
   try {
     const renderer = createRenderer(job.scene, job.trajectory, job.camera, job.options);
     for (let t = job.from; t < job.to; t++) {
-      renderer.render(t, frameView(job.clip, t));
+      renderer.render(t, frameView(job.clip, t - job.first));
       reply({ type: 'frame', frame: t });
     }
     reply({ type: 'done' });
