@@ -38,6 +38,7 @@ export {
 export { openRenderPool, type PoolClipOptions, type RenderPool } from './render/pool.ts';
 export { createRenderer, type Renderer, type RenderOptions } from './render/renderer.ts';
 export { type BodyView, type VisibilityMeter, visibilityMeter } from './render/visibility.ts';
+export { clipProblems, energyAt } from './sanity.ts';
 export {
   BENCHMARK_SCENARIOS,
   buildScene,
