@@ -41,7 +41,7 @@ try {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return reportUsage(error);
   if (interrupt.signal.aborted) {
-    note(resumeHint === undefined ? 'stopped' : `stopped; continue with: ${resumeHint}`);
+    note(resumeHint === undefined ? 'stopped' : `stopped; ${resumeHint}`);
     return INTERRUPTED;
   }
   const known = error instanceof OrreryError ? error : systemError(error);

@@ -47,3 +47,29 @@ export function sizeOption(text: string): Option {
 export function seedOption(): Option {
   return wholeOption('--seed <n>', 'seed of every random choice (default 0)', 0, 2 ** 32 - 1);
 }
+
+/** A flag whose value is a number; the task's own schema checks its range. */
+export function plainNumberOption(flags: string, text: string): Option {
+  const option = new Option(flags, text);
+  return option.argParser((value: string) => {
+    const number = Number(value);
+    if (value.trim() === '' || !Number.isFinite(number)) {
+      throw new InputError(option.long ?? flags, { got: value, need: 'a number' }, 'usage');
+    }
+    return number;
+  });
+}
+
+/** `--device cpu|webgpu|cuda`. */
+export function deviceOption(): Option {
+  return new Option('--device <name>', 'where networks run: cpu, webgpu or cuda (default cpu)').argParser((value) => {
+    if (value !== 'cpu' && value !== 'webgpu' && value !== 'cuda') {
+      throw new InputError(
+        '--device',
+        { got: value, need: 'cpu, webgpu or cuda', why: 'orrery doctor tries them' },
+        'usage',
+      );
+    }
+    return value;
+  });
+}

@@ -1,7 +1,10 @@
 // The command tree. Each command lives in its own file and loads its library when it runs, so that help is instant.
 import { Command } from 'commander';
+import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
-import { demoCommand, generateCommand } from './commands/generate.ts';
+import { generateCommand } from './commands/generate.ts';
+import { modelsCommand } from './commands/models.ts';
+import { runsCommand } from './commands/runs.ts';
 import { selftestCommand } from './commands/selftest.ts';
 import { simulateCommand } from './commands/simulate.ts';
 import { tokenizeCommand } from './commands/tokenize.ts';
@@ -29,14 +32,19 @@ export function createProgram(session: Session = SILENT): Command {
     .option('--debug', 'print the trace of an error')
     .option('--no-color', 'no colours (NO_COLOR=1 does the same)')
     .helpCommand('help [command]', 'help for a command')
-    .addHelpText('after', '\nExample:\n  orrery doctor        what this machine can run');
-  program.addCommand(demoCommand(session));
-  program.addCommand(generateCommand(session));
-  program.addCommand(tokenizeCommand(session));
-  program.addCommand(simulateCommand(session));
-  program.addCommand(trainCommand(session));
-  program.addCommand(selftestCommand(session));
-  program.addCommand(doctorCommand(session));
+    .addHelpText('after', '\nExample:\n  orrery generate "a red ball rolls down a ramp" --seed 7');
+  const commands = [
+    demoCommand,
+    generateCommand,
+    tokenizeCommand,
+    trainCommand,
+    simulateCommand,
+    selftestCommand,
+    modelsCommand,
+    runsCommand,
+    doctorCommand,
+  ];
+  for (const command of commands) program.addCommand(command(session));
   configure(program);
   return program;
 }

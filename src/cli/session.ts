@@ -2,12 +2,11 @@
 // the only thing on stdout; everything a person reads while waiting goes to stderr.
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import { OrreryError } from '../base/index.ts';
 
 export type Session = {
   /** Aborted by the first Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Says how to go on after an interruption, such as `orrery train recipes/x.json`. The last call counts. */
+  /** What is said after an interruption, such as `continue with: orrery train x.json`. The last call counts. */
   readonly resumeWith: (hint: string) => void;
   /** Writes one line of results to stdout. */
   readonly print: (line: string) => void;
@@ -74,9 +73,4 @@ export function duration(seconds: number): string {
   if (s >= 3600) return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
   if (s >= 60) return `${Math.floor(s / 60)} min ${s % 60} s`;
   return `${s} s`;
-}
-
-/** The error of a command whose library part this version does not have. */
-export function notInThisVersion(what: string, instead: string): OrreryError {
-  return new OrreryError('unsupported', `${what} is not part of this version; ${instead}`);
 }

@@ -1,6 +1,6 @@
 // Layer 4: pipelines from a request to a world, as streams of typed events.
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
-export { type OpenedNano, openNano } from './open-nano.ts';
+export { type ModelRecord, type OpenedNano, openModelFolder, openNano, shippedModels } from './open-nano.ts';
 export {
   CONDITIONS,
   type Condition,

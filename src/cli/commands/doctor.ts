@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { cacheFolder, type DeviceReport, folderReport, machineReport, probeDevice } from '../machine.ts';
 import { VERSION } from '../package-info.ts';
 import { bytes, globalsOf, paint, type Session } from '../session.ts';
+import { findModels } from './models.ts';
 
 /** Public diffusion models by number of parameters. */
 const PUBLIC_SIZES = [
@@ -40,6 +41,7 @@ async function examine(session: Session) {
     machine,
     devices,
     media,
+    models: await findModels(),
     runs: folderReport('runs'),
     cache: folderReport(cacheFolder()),
     publicModels: PUBLIC_SIZES.map(({ name, parameters }) => {
@@ -51,7 +53,7 @@ async function examine(session: Session) {
 }
 
 function describe(report: Report): readonly string[] {
-  const { machine, devices, media, runs, cache, publicModels } = report;
+  const { machine, devices, media, models, runs, cache, publicModels } = report;
   const lines: string[] = [];
   const row = (name: string, text: string): void => void lines.push(`${name.padEnd(9)} ${text}`);
   const mark = (ok: boolean): string => paint(ok ? 'green' : 'yellow', ok ? 'yes' : 'no', process.stdout).padEnd(3);
@@ -63,6 +65,11 @@ function describe(report: Report): readonly string[] {
   }
   for (const { name, isAvailable, version, encoder, reason } of media) {
     row('media', `${mark(isAvailable)} ${name} · ${isAvailable ? `${version} · ${encoder}` : reason}`);
+  }
+  if (models.length === 0) row('model', 'none; train one: orrery train recipes/orrery-tokenizer.json');
+  for (const { name, parameters, sizeBytes, isWhole, problem } of models) {
+    const facts = `${(parameters / 1e6).toPrecision(3)}M parameters · ${bytes(sizeBytes)} · sha256 ok`;
+    row('model', `${mark(isWhole)} ${name} · ${isWhole ? facts : problem}`);
   }
   for (const [name, folder] of [['runs', runs] as const, ['cache', cache] as const]) {
     row(name, `${folder.path} · ${folder.isWritable ? 'writable' : 'NOT writable'} · ${bytes(folder.freeBytes)} free`);

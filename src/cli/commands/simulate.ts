@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
-import { OrreryError } from '../../base/index.ts';
+import { InputError, OrreryError } from '../../base/index.ts';
 import { seedOption, sizeOption, wholeOption } from '../options.ts';
-import { openProgress } from '../progress.ts';
-import { globalsOf, notInThisVersion, type Session, table } from '../session.ts';
+import { openProgress, type Progress } from '../progress.ts';
+import { globalsOf, type Session, table } from '../session.ts';
 
 export function simulateCommand(session: Session): Command {
   return new Command('simulate')
@@ -38,16 +38,39 @@ type ClipOptions = {
 async function clip(
   session: Session,
   scenario: string | undefined,
-  _options: ClipOptions,
+  options: ClipOptions,
   command: Command,
 ): Promise<void> {
-  const { SCENARIOS } = await import('../../simulation/index.ts');
+  const { json, quiet } = globalsOf(command);
+  const { SCENARIOS, simulateClip } = await import('../../simulation/index.ts');
   if (scenario === undefined) {
-    if (globalsOf(command).json) session.print(JSON.stringify(SCENARIOS));
+    if (json) session.print(JSON.stringify(SCENARIOS));
     else for (const name of SCENARIOS) session.print(name);
     return;
   }
-  throw notInThisVersion('writing one clip as files', 'orrery simulate dataset writes clips into a data set');
+  const name = SCENARIOS.find((one) => one === scenario);
+  if (name === undefined) throw new InputError('scenario', { got: scenario, need: SCENARIOS.join(', ') }, 'usage');
+  const { writeClip } = await import('../../simulation/write-clip.ts');
+  const { seed = 0, frames, fps, size, out = join('scenes', `${name}-${options.seed ?? 0}`) } = options;
+  session.resumeWith(`the folder ${out} is not complete; the same command writes it again`);
+  const made = await simulateClip(name, seed, {
+    ...(frames === undefined ? {} : { frames }),
+    ...(fps === undefined ? {} : { fps }),
+    ...(size ?? {}),
+    signal: session.signal,
+  });
+  let bar: Progress | undefined;
+  let done = 0;
+  for await (const event of writeClip(made, { dir: out, signal: session.signal })) {
+    if (json) session.print(JSON.stringify(event));
+    if (event.type === 'start') bar = openProgress('cameras', event.cameras, { quiet });
+    if (event.type === 'camera') bar?.update(++done, { text: `${event.name} ${event.seconds.toFixed(1)} s` });
+    if (event.type === 'done') {
+      bar?.clear();
+      if (!quiet) session.note(`${name}, seed ${seed}: ${event.files.length} files, trajectory sha256 ${event.sha256}`);
+      if (!json) session.print(event.dir);
+    }
+  }
 }
 
 function datasetCommand(session: Session): Command {
@@ -64,7 +87,7 @@ function datasetCommand(session: Session): Command {
       const { parseDatasetSpec, writeDataset } = await import('../../simulation/dataset/write.ts');
       const spec = parseDatasetSpec(readJson(path));
       const dir = out ?? join('data', spec.name);
-      session.resumeWith(`orrery simulate dataset ${path} -o ${dir}`);
+      session.resumeWith(`continue with: orrery simulate dataset ${path} -o ${dir}`);
       const bar = openProgress('clips', spec.clips + spec.heldOut, { quiet });
       const { workers } = options;
       const work = { spec, dir, signal: session.signal, ...(workers === undefined ? {} : { workers }) };

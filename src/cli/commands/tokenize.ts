@@ -1,40 +1,42 @@
-// `orrery tokenize VIDEO`: compress, restore, compare.
+// `orrery tokenize VIDEO`: compresses a video to a latent file, restores it and tells how much was lost.
 import { Command } from 'commander';
-import { wholeOption } from '../options.ts';
-import { openProgress } from '../progress.ts';
+import type { TokenizeOptions } from '../../worlds/index.ts';
+import { deviceOption, wholeOption } from '../options.ts';
+import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 
-type Options = { readonly out?: string; readonly model?: string; readonly maxSide?: number };
+type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'device' | 'threads'>;
 
 export function tokenizeCommand(session: Session): Command {
   return new Command('tokenize')
-    .description('compress a video to latents, restore it, and print how much was lost')
-    .argument('<video>', 'any video that FFmpeg reads')
+    .description('compress a video to latents, restore it, print PSNR, SSIM and compression')
+    .argument('<video>', 'video file, any length')
     .option('-o, --out <dir>', 'folder for latents.safetensors and restored.mp4 (default runs/tokenize)')
     .option('--model <name>', 'model name or folder (default orrery-tokenizer)')
-    .addOption(wholeOption('--max-side <n>', 'longest side after scaling (default 256)', 32, 2048))
-    .addHelpText('after', '\nExample:\n  orrery tokenize holiday.mp4 -o out')
+    .addOption(wholeOption('--max-side <n>', 'longest side in pixels after scaling (default 256)', 16, 4096))
+    .addOption(deviceOption())
+    .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .addHelpText('after', '\nExample:\n  orrery tokenize clip.mp4 -o out')
     .action(async (video: string, options: Options, command: Command) => {
-      const { tokenize } = await import('../../worlds/index.ts');
       const { json, quiet } = globalsOf(command);
-      let bar: ReturnType<typeof openProgress> | undefined;
+      const { tokenize } = await import('../../worlds/index.ts');
+      let bar: Progress | undefined;
       for await (const event of tokenize(video, { ...options, signal: session.signal })) {
-        if (json) session.print(JSON.stringify(event));
-        if (event.type === 'started' && !quiet) {
-          session.note(`${video}: ${event.frames} frames, tokenized at ${event.width}x${event.height}`);
-        }
-        if (event.type === 'progress') {
-          bar ??= openProgress('tokenizing', Math.max(1, event.total), { quiet });
-          bar.update(event.frames);
-        }
-        if (event.type === 'completed') {
-          bar?.clear();
-          if (!json) {
-            session.print(
-              `PSNR ${event.psnr.toFixed(2)} dB · SSIM ${event.ssim.toFixed(4)} · ${event.compression.toFixed(1)}x smaller than raw · ${event.frames} frames`,
-            );
-            session.print(event.latents);
-            session.print(event.video);
+        switch (event.type) {
+          case 'started':
+            if (!quiet) session.note(`${event.width}x${event.height}, ${event.fps.toFixed(2)} fps, guardrail none`);
+            break;
+          case 'progress':
+            bar ??= openProgress('frames', Math.max(event.total, event.frames), { quiet });
+            bar.update(event.frames);
+            break;
+          case 'completed': {
+            bar?.clear();
+            const { frames, psnr, ssim, compression } = event;
+            const facts = `${frames} frames, PSNR ${psnr.toFixed(2)} dB, SSIM ${ssim.toFixed(4)}, ${compression.toFixed(1)} times smaller`;
+            if (json) session.print(JSON.stringify(event));
+            else for (const line of [event.latents, event.video, facts]) session.print(line);
+            break;
           }
         }
       }

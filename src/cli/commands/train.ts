@@ -29,7 +29,7 @@ async function train(session: Session, recipe: string, options: Options, command
   const again = [`orrery train ${recipe}`];
   if (options.out !== undefined) again.push(`-o ${options.out}`);
   if (options.data !== undefined) again.push(`--data ${options.data}`);
-  session.resumeWith(again.join(' '));
+  session.resumeWith(`continue with: ${again.join(' ')}`);
   let bar: ReturnType<typeof openProgress> | undefined;
   for await (const event of library.train(recipe, { ...options, signal: session.signal })) {
     if (json) session.print(JSON.stringify(event));
