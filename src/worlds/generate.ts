@@ -3,6 +3,7 @@
 import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { throwIfAborted } from '../base/index.ts';
+import { createRunFolder, type RunFolder } from '../hub/index.ts';
 import { encodeMp4, readFrames } from '../media/index.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
 import type { Device } from '../runtime/index.ts';
@@ -10,7 +11,6 @@ import { type OpenedNano, openNano } from './open-nano.ts';
 import { CONDITIONS, type Condition, type SampleOptions, sampleWindow } from './orrery-nano.ts';
 import { decodeLatents, encodeClip, normalise, repeatLast, toBytes } from './orrery-tokenizer.ts';
 import { type GenerateRequest, parseRequest } from './request.ts';
-import { createRunFolder, type RunFolder } from './run-folder.ts';
 
 export type GenerateOptions = {
   /** Folder that gets the run folder. Default `runs`. */

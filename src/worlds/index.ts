@@ -1,6 +1,6 @@
 // Layer 4: pipelines from a request to a world, as streams of typed events.
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
-export { type ModelRecord, type OpenedNano, openModelFolder, openNano, shippedModels } from './open-nano.ts';
+export { type OpenedNano, openNano } from './open-nano.ts';
 export {
   CONDITIONS,
   type Condition,
@@ -28,5 +28,4 @@ export {
   weightsOf,
 } from './orrery-tokenizer.ts';
 export { type GenerateRequest, parseRequest, requestSchema } from './request.ts';
-export { createRunFolder, type RunFolder } from './run-folder.ts';
 export { type TokenizeEvent, type TokenizeOptions, tokenize } from './tokenize.ts';

@@ -4,10 +4,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, type NdArray, OrreryError } from '../base/index.ts';
 import { writeSafetensors } from '../formats/index.ts';
+import { openModelFolder } from '../hub/index.ts';
 import { decodeVideo, encodeMp4, type Frames, probe } from '../media/index.ts';
 import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { type Device, openRuntime } from '../runtime/index.ts';
-import { openModelFolder } from './open-nano.ts';
 import { decodeLatents, encodeClip, loadTokenizer, toBytes } from './orrery-tokenizer.ts';
 
 export type TokenizeOptions = {

@@ -18,7 +18,7 @@ export type ModelReport = {
 
 /** Looks at every shipped model folder and checks its files. */
 export async function findModels(): Promise<readonly ModelReport[]> {
-  const { openModelFolder, shippedModels } = await import('../../worlds/index.ts');
+  const { openModelFolder, shippedModels } = await import('../../hub/index.ts');
   const root = shippedModels();
   if (!existsSync(root)) return [];
   const names = readdirSync(root).filter((name) => existsSync(join(root, name, 'model.json')));
@@ -85,7 +85,7 @@ function inspectCommand(session: Session): Command {
         }
       };
       if (model.endsWith('.safetensors')) return showFile(model);
-      const { openModelFolder } = await import('../../worlds/index.ts');
+      const { openModelFolder } = await import('../../hub/index.ts');
       const { dir, record } = openModelFolder(model);
       const { name, kind, parameters, files } = record;
       print({ ...record, dir }, `${name} · ${kind} · ${parameters.toLocaleString('en')} parameters · ${dir}`);
