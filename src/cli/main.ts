@@ -61,18 +61,10 @@ function say(code: string, message: string): void {
 function reportUsage(error: CommanderError): number {
   if (error.exitCode === 0) return 0;
   if (error.code === 'commander.help') return 2;
-  say(
-    'usage',
-    error.message
-      .replace(/^error: /, '')
-      .replace(/\n\(?/g, ' (')
-      .replace(/\)?$/, closing(error.message)),
-  );
+  say('usage', error.message.replace(/^error: /, '').replace(/\n+/g, ' '));
   note('orrery --help lists the commands, orrery COMMAND --help the flags of one');
   return 2;
 }
-
-const closing = (message: string): string => (message.includes('\n') ? ')' : message.endsWith(')') ? ')' : '');
 
 /** Errors of the file system that a user can act on. */
 function systemError(error: unknown): OrreryError | undefined {
