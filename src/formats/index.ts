@@ -1,5 +1,13 @@
 // Layer 1: file formats. `*.node.ts` files use Node's file system; all others also run in browsers.
 export {
+  DATASET_SPLITS,
+  type Dataset,
+  type DatasetClip,
+  type DatasetClipMeta,
+  type DatasetSplit,
+  openDataset,
+} from './dataset.node.ts';
+export {
   createPendingFile,
   diskError,
   type PendingFile,

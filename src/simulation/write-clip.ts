@@ -2,6 +2,7 @@
 // in runs, so that long or large clips do not have to fit in memory.
 
 import { mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { InputError, numberToHalf, throwIfAborted } from '../base/index.ts';
@@ -151,7 +152,11 @@ async function writeCamera(
         .toColourspace(channels === 1 ? 'b-w' : 'srgb')
         .png()
         .toBuffer();
-      writeFileAtomic(join(folder, file, `${String(frame).padStart(5, '0')}.png`), png);
+      const path = join(folder, file, `${String(frame).padStart(5, '0')}.png`);
+      // Not synced one by one, which would cost more than rendering; `state.json` at the end marks the folder complete.
+      await writeFile(path, png).catch((error: unknown) => {
+        throw diskError(error, 'write', path);
+      });
     };
   };
   const meter = has('boxes') ? visibilityMeter(scene, trajectory, camera) : undefined;
@@ -189,12 +194,15 @@ async function writeCamera(
         const frame = frameView(clip, t - first);
         putDepth?.(t, withoutSky(frame.depth!));
         putFlow?.(t, frame.flow!);
-        await putInstance?.(t, idBytes(frame.instance!, scene.bodies.length), scene.bodies.length > 255 ? 3 : 1);
-        await putNormal?.(t, normalBytes(frame.normal!), 3);
-        await putRgb?.(t, frame.rgb, 3);
-        if (putOcclusion && before !== undefined)
-          await putOcclusion(t - 1, hiddenBytes(width, height, before, frame), 1);
-        if (putOcclusion && t === trajectory.frames - 1) await putOcclusion(t, new Uint8Array(width * height), 1);
+        const ids = putInstance && idBytes(frame.instance!, scene.bodies.length);
+        const hidden = putOcclusion && before && hiddenBytes(width, height, before, frame);
+        await Promise.all([
+          ids && putInstance(t, ids, scene.bodies.length > 255 ? 3 : 1),
+          putNormal?.(t, normalBytes(frame.normal!), 3),
+          putRgb?.(t, frame.rgb, 3),
+          hidden && putOcclusion(t - 1, hidden, 1),
+          t === trajectory.frames - 1 && putOcclusion?.(t, new Uint8Array(width * height), 1),
+        ]);
         before = frame;
         if (meter) views.push(meter.measure(t, frame.instance!));
       }

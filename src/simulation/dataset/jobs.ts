@@ -21,6 +21,8 @@ export type ClipRecord = {
   readonly seed: number;
   readonly scenario: string;
   readonly caption: string;
+  /** Short, medium and long; none tells the outcome, which a model must predict. */
+  readonly captions: readonly string[];
   readonly fps: number;
   readonly frames: number;
   readonly objects: readonly {
@@ -45,13 +47,20 @@ export function clipSeed(seed: number, split: 'train' | 'heldout', index: number
   return ((mixed & 0xfffffffe) | (split === 'heldout' ? 1 : 0)) >>> 0;
 }
 
-export function clipRecord(job: ClipJob, scene: Scene, caption: string, trajectory: string): ClipRecord {
+export function clipRecord(
+  job: ClipJob,
+  scene: Scene,
+  caption: string,
+  captions: readonly string[],
+  trajectory: string,
+): ClipRecord {
   return {
     index: job.index,
     id: `${job.split}-${String(job.index).padStart(6, '0')}`,
     seed: job.seed,
     scenario: scene.scenario,
     caption,
+    captions,
     fps: job.fps,
     frames: job.frames,
     objects: scene.bodies.map((b) => ({

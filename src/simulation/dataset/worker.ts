@@ -20,10 +20,13 @@ async function make(job: ClipJob): Promise<ClipResult> {
       instance: instance.subarray(f * pixels, (f + 1) * pixels),
     });
   }
+  const captions = (['short', 'medium', 'long'] as const).map((style) =>
+    captionOf(scene, trajectory, { style, outcome: false }),
+  );
   return {
     rgb,
     instance,
-    record: clipRecord(job, scene, captionOf(scene, trajectory), await trajectoryHash(trajectory)),
+    record: clipRecord(job, scene, captionOf(scene, trajectory), captions, await trajectoryHash(trajectory)),
   };
 }
 
