@@ -17,7 +17,14 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const FALL = {
   family: 'free_fall',
   cases: [
-    { id: 'stone', g: 9.81, input: { h0: 10, v0: 0 }, times: [0.5], expected: { z: [8.77375] }, tol: { z_abs: 0.005 } },
+    {
+      id: 'stone',
+      g: 9.81,
+      input: { z0: 10, vz0: 0, vx0: 0, radius: 0.05, mass: 1, ground: 'none' },
+      times: [0.5],
+      expected: { z: [8.77375] },
+      tol: { z_abs: 0.005 },
+    },
   ],
 };
 
@@ -94,11 +101,10 @@ describe('simulate dataset', () => {
   });
 
   it('stops at Ctrl-C with code 130, says how to go on, and leaves nothing half-written', async () => {
-    writeFileSync(join(dir, 'long.json'), JSON.stringify({ ...SPEC, name: 'long', clips: 4000 }));
+    writeFileSync(join(dir, 'long.json'), JSON.stringify({ ...SPEC, name: 'long', clips: 60 }));
     const { code, stderr } = await orrery(['simulate', 'dataset', 'long.json', '-o', 'long', '--workers', '1'], {
       cwd: dir,
       interruptWhen: ['clips 10 %'],
-      env: {},
     });
     expect(stderr).toContain('stopping after the current step');
     expect(stderr).toContain('continue with: orrery simulate dataset long.json -o long');
@@ -152,7 +158,7 @@ function alteredModel(): string {
 describe('runs', () => {
   it('lists and shows run folders, newest first, and skips other folders', async () => {
     const runs = mkdtempSync(join(dir, 'runs-'));
-    const { createRunFolder } = await import('../../src/worlds/index.ts');
+    const { createRunFolder } = await import('../../src/hub/index.ts');
     const first = createRunFolder(runs, 'generate', new Date('2026-01-01T00:00:00Z'));
     first.write('resolved.json', { task: 'generate', prompt: 'a ball', seed: 7 });
     first.write('result.json', { status: 'completed' });
