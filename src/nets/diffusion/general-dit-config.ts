@@ -33,8 +33,23 @@ export type GeneralDitConfig = {
   readonly extraRatios: RopeRatios;
   /** A second timestep embedder for the noise level of the given frames. */
   readonly hasAugmentSigma: boolean;
+  /** Several cameras side by side in time; absent: one. */
+  readonly views?: ViewsConfig;
+  /** A 7-vector of a robot's action steers the modulation. */
+  readonly hasAction?: boolean;
   /** ε of the query and key norms: 1e-6; 1e-5 in the diffusers implementation. */
   readonly queryKeyEps: number;
+};
+
+/** Options of the multi-view networks. */
+export type ViewsConfig = {
+  readonly count: number;
+  /** Channels of the view embedding; 0: none. */
+  readonly width: number;
+  /** One more embedding from the number of repeated frames of each view. */
+  readonly hasFrameRepeat: boolean;
+  /** Channels of the embedded trajectory; 0: none. */
+  readonly trajectoryWidth: number;
 };
 
 /** `nvidia/Cosmos-Predict1-7B-Text2World`; Video2World has 17 input channels. */
@@ -87,6 +102,7 @@ const KNOWN = new Set(
     'pos_emb_cls pos_emb_interpolation affline_emb_norm use_adaln_lora adaln_lora_dim rope_h_extrapolation_ratio',
     'rope_w_extrapolation_ratio rope_t_extrapolation_ratio extra_per_block_abs_pos_emb extra_per_block_abs_pos_emb_type',
     'extra_h_extrapolation_ratio extra_w_extrapolation_ratio extra_t_extrapolation_ratio add_augment_sigma_embedding',
+    'n_views view_condition_dim concat_view_embedding add_repeat_frame_embedding traj_condition_dim concat_traj_embedding',
   ].flatMap((line) => line.split(' ')),
 );
 
@@ -116,6 +132,14 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
   if (type !== 'learnable' && type !== 'sincos') {
     throw new InputError('extra_per_block_abs_pos_emb_type', { got: type, need: '"learnable" or "sincos"' });
   }
+  const count = number('n_views', 1);
+  const isMultiView = count > 1 || /Multiview/.test(String(options.class ?? ''));
+  const views: ViewsConfig = {
+    count,
+    width: options.concat_view_embedding === false ? 0 : number('view_condition_dim', 0),
+    hasFrameRepeat: options.add_repeat_frame_embedding === true,
+    trajectoryWidth: options.concat_traj_embedding === true ? number('traj_condition_dim', 0) : 0,
+  };
   const hasExtra = options.extra_per_block_abs_pos_emb === true;
   return {
     kind: 'general-dit',
@@ -134,9 +158,12 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
     hasEmbeddingNorm: options.affline_emb_norm === true,
     ...(options.use_adaln_lora === true ? { adalnRank: number('adaln_lora_dim', 256) } : {}),
     ropeRatios: ratios('rope'),
-    extraPositions: !hasExtra ? 'none' : type === 'sincos' ? 'sincos' : 'learned',
+    // Multi-view networks always build the fixed table.
+    extraPositions: !hasExtra ? 'none' : type === 'sincos' || isMultiView ? 'sincos' : 'learned',
     extraRatios: ratios('extra'),
     hasAugmentSigma: options.add_augment_sigma_embedding === true,
+    ...(isMultiView ? { views } : {}),
+    ...(/^(.*\.)?ActionConditional/.test(String(options.class ?? '')) ? { hasAction: true } : {}),
     queryKeyEps: 1e-6,
   };
 }

@@ -1,4 +1,4 @@
-// GeneralDIT, the Predict1 diffusion transformer (Text2World, Video2World, camera): one evaluation of the raw network F.
+// GeneralDIT, the Predict1 diffusion transformer (Text2World, Video2World, camera, multi-view, action): one evaluation of the raw network F.
 // Token order is time, rows, columns. Weight names are those of the public checkpoints below `net.`.
 import { assert, InputError } from '../../base/index.ts';
 import {
@@ -12,6 +12,7 @@ import {
   expand,
   gather,
   gelu,
+  geluTanh,
   layerNorm,
   linear,
   mul,
@@ -25,7 +26,7 @@ import {
   transpose,
 } from '../../graph/index.ts';
 import { type Init, scoped, type Weights } from '../orrery/weights.ts';
-import type { GeneralDitConfig } from './general-dit-config.ts';
+import type { GeneralDitConfig, ViewsConfig } from './general-dit-config.ts';
 import { learnedPositions, sineCosinePositions } from './positions.ts';
 import { type Grid, type RopeTables, ropeAngles, ropeTables } from './rope.ts';
 
@@ -47,6 +48,12 @@ export type GeneralDitInputs = {
   readonly cameraRays?: Tensor;
   /** c_noise of the given frames' noise level, [B] (condition_video_augment_sigma). */
   readonly augmentNoise?: Tensor;
+  /** Frames that stand still at the start of each view, divided by 10: [B, V]; absent: none (frame_repeat). */
+  readonly frameRepeat?: Tensor;
+  /** Camera path [B, 192] (trajectory). */
+  readonly trajectory?: Tensor;
+  /** Robot actions [B, n, 7]; only the first acts (action). */
+  readonly action?: Tensor;
 };
 
 /** Sees intermediate values by name, for comparison with a reference. */
@@ -64,17 +71,22 @@ export function generalDit(
   tap: DitTap = () => {},
 ): Tensor {
   const [b, , T, H, W] = inputs.x.shape as [number, number, number, number, number];
-  const grid: Grid = { t: T / c.patchTemporal, h: H / c.patchSpatial, w: W / c.patchSpatial };
+  const views = c.views?.count ?? 1;
+  const grid: Grid = { t: T / views / c.patchTemporal, h: H / c.patchSpatial, w: W / c.patchSpatial };
   checkGrid(grid, c);
-  const tokens = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, grid.t, grid.h, grid.w, c.width]);
+  const frames = views * grid.t;
+  const tokens = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, frames, grid.h, grid.w, c.width]);
 
-  let x = linear(patchify(withConditions(inputs, c), c), weights('x_embedder.proj.1.weight', [c.width, patchWidth(c)])); // [B, L, D]
+  let x = linear(
+    patchify(withConditions(inputs, c, weights), c),
+    weights('x_embedder.proj.1.weight', [c.width, patchWidth(c)]),
+  ); // [B, L, D]
   tap('x_embedder_BTHWD', tokens(x));
 
   const positions = extraPositions(grid, c, scoped(weights, 'extra_pos_embedder'));
   if (positions !== undefined)
-    tap('extra_pos_emb_BTHWD', expand(tokens(positions), [b, grid.t, grid.h, grid.w, c.width]));
-  const angles = ropeAngles(grid, c.width / c.heads, c.ropeRatios, { fps: inputs.fps });
+    tap('extra_pos_emb_BTHWD', expand(tokens(positions), [b, frames, grid.h, grid.w, c.width]));
+  const angles = ropeAngles(grid, c.width / c.heads, c.ropeRatios, { fps: inputs.fps, views });
   tap('rope_angles_LD', concat([angles, angles], 1));
   const rotary = ropeTables(angles);
 
@@ -96,12 +108,12 @@ export function generalDit(
   }
 
   const y = finalLayer(x, time, c, scoped(weights, 'final_layer'));
-  tap('final_layer_out', reshape(y, [b * grid.t, grid.h * grid.w, y.shape[2]!]));
-  return unpatchify(y, grid, c);
+  tap('final_layer_out', reshape(y, [b * frames, grid.h * grid.w, y.shape[2]!]));
+  return unpatchify(y, { ...grid, t: frames }, c);
 }
 
-/** Channels in front of the patch embedder: latent, condition mask, camera, padding mask. */
-function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig): Tensor {
+/** Channels in front of the patch embedder: latent, condition mask, camera, padding mask, views, trajectory. */
+function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: Weights): Tensor {
   const { x, conditionMask, cameraRays, paddingMask } = inputs;
   const [b, , T, H, W] = x.shape as [number, number, number, number, number];
   const parts = [x];
@@ -120,7 +132,37 @@ function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig): Tensor {
     const nearest = resizeNearest(paddingMask, H, W); // [B or 1, 1, H, W]
     parts.push(expand(reshape(nearest, [nearest.shape[0]!, 1, 1, H, W]), [b, 1, T, H, W]));
   }
+  if (c.views !== undefined) parts.push(...viewChannels(inputs, c.views, weights));
   return concat(parts, 1);
+}
+
+/** Channels that tell the views apart, constant over a view, and those of the trajectory, constant everywhere. */
+function viewChannels({ x, frameRepeat, trajectory }: GeneralDitInputs, v: ViewsConfig, weights: Weights): Tensor[] {
+  const [b, , T, H, W] = x.shape as [number, number, number, number, number];
+  const parts: Tensor[] = [];
+  if (v.width > 0) {
+    let perView = reshape(weights('view_embeddings.weight', [v.count, v.width], { kind: 'normal', std: 1 }), [
+      1,
+      v.count,
+      v.width,
+    ]);
+    if (v.hasFrameRepeat) {
+      const w = weights('repeat_frame_embedding.weight', [v.width, 1]);
+      const bias = weights('repeat_frame_embedding.bias', [v.width], ZEROS);
+      const repeats = frameRepeat ?? constantF32([b, v.count], new Float32Array(b * v.count)); // the bias acts without repeats too
+      perView = add(perView, linear(reshape(repeats, [b, v.count, 1]), w, bias)); // [B, V, dv]
+    }
+    const column = transpose(perView, [0, 2, 1]); // [B, dv, V]
+    const spread = reshape(column, [column.shape[0]!, v.width, v.count, 1, 1, 1]);
+    parts.push(reshape(expand(spread, [b, v.width, v.count, T / v.count, H, W]), [b, v.width, T, H, W]));
+  }
+  if (v.trajectoryWidth > 0) {
+    if (trajectory === undefined) throw new InputError('trajectory', { got: undefined, need: 'a [B, 192] tensor' });
+    const w = weights('traj_embeddings.weight', [v.trajectoryWidth, trajectory.shape[1]!]);
+    const embedded = linear(trajectory, w, weights('traj_embeddings.bias', [v.trajectoryWidth], ZEROS));
+    parts.push(expand(reshape(embedded, [b, v.trajectoryWidth, 1, 1, 1]), [b, v.trajectoryWidth, T, H, W]));
+  }
+  return parts;
 }
 
 /** Nearest neighbour: output i takes source ⌊i·n/size⌋. */
@@ -135,7 +177,9 @@ function resizeNearest(mask: Tensor, height: number, width: number): Tensor {
 }
 
 const patchWidth = (c: GeneralDitConfig): number =>
-  (c.inChannels + (c.hasPaddingMask ? 1 : 0)) * c.patchTemporal * c.patchSpatial ** 2;
+  (c.inChannels + (c.hasPaddingMask ? 1 : 0) + (c.views?.width ?? 0) + (c.views?.trajectoryWidth ?? 0)) *
+  c.patchTemporal *
+  c.patchSpatial ** 2;
 
 /** [B, C, T, H, W] → [B, L, C·pt·p·p], channel slowest. */
 function patchify(x: Tensor, { patchTemporal: pt, patchSpatial: p }: GeneralDitConfig): Tensor {
@@ -161,7 +205,7 @@ function extraPositions(grid: Grid, c: GeneralDitConfig, weights: Weights): Tens
     case 'none':
       return undefined;
     case 'sincos':
-      return sineCosinePositions(grid, c.width, c.extraRatios);
+      return sineCosinePositions(grid, c.width, c.extraRatios, c.views?.count);
     case 'learned':
       return learnedPositions(grid, maxGrid(c), c.width, weights);
   }
@@ -185,6 +229,8 @@ function timeEmbedding(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: W
   const { embedding, shared } = embedTimestep(inputs.timesteps, c, scoped(weights, 't_embedder.1'));
   tap('timestep_sincos_BD', embedding);
   if (shared !== undefined) tap('adaln_lora_B3D', shared);
+  const steered =
+    c.hasAction === true && shared !== undefined ? add(shared, actionModulation(inputs, c, weights)) : shared;
   let e = embedding;
   if (c.hasAugmentSigma) {
     if (inputs.augmentNoise === undefined) {
@@ -196,7 +242,21 @@ function timeEmbedding(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: W
   if (c.hasEmbeddingNorm) e = rmsNorm(e, weights('affline_norm.weight', [c.width], ONES));
   tap('affline_emb_BD', e);
   const row = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, 1, t.shape[1]!]);
-  return { activated: silu(row(e)), ...(shared === undefined ? {} : { shared: row(shared) }) };
+  return { activated: silu(row(e)), ...(steered === undefined ? {} : { shared: row(steered) }) };
+}
+
+/** Action → addition to L [B, 3D], two layers with tanh GELU. The D-wide twin is in the checkpoints but never acts. */
+function actionModulation({ action }: GeneralDitInputs, c: GeneralDitConfig, weights: Weights): Tensor {
+  if (action === undefined) throw new InputError('action', { got: undefined, need: 'a [B, n, 7] tensor' });
+  const d = c.width;
+  const first = reshape(slice(action, 1, 0, 1), [action.shape[0]!, action.shape[2]!]); // [B, 7]
+  const mlp = (name: string, out: number): Tensor => {
+    const w = scoped(weights, name);
+    const hidden = linear(first, w('fc1.weight', [4 * d, first.shape[1]!]), w('fc1.bias', [4 * d], ZEROS));
+    return linear(geluTanh(hidden), w('fc2.weight', [out, 4 * d]), w('fc2.bias', [out], ZEROS));
+  };
+  mlp('action_embedder_B_D', d);
+  return mlp('action_embedder_B_3D', 3 * d);
 }
 
 /** s = (cos τf, sin τf), f_k = 10000^(−k/(D/2)). Low rank: e = s, L = W2·SiLU(W1·s). Full rank: e = W2·SiLU(W1·s + b1) + b2. */
@@ -247,7 +307,9 @@ function subBlock(
   const f =
     kind === 'mlp'
       ? mlp(y, c, scoped(weights, 'block'))
-      : multiHead(y, kind === 'fa' ? y : context, kind === 'fa' ? rotary : undefined, c, scoped(weights, 'block.attn'));
+      : kind === 'fa'
+        ? multiHead(y, y, rotary, c, scoped(weights, 'block.attn'))
+        : crossAttention(y, context, c, scoped(weights, 'block.attn'));
   return add(x, mul(gate, f));
 }
 
@@ -260,18 +322,25 @@ function mlp(y: Tensor, c: GeneralDitConfig, weights: Weights): Tensor {
   );
 }
 
+/** Video tokens ask the text; each view sees its own part of the context only. */
+function crossAttention(y: Tensor, context: Tensor, c: GeneralDitConfig, weights: Weights): Tensor {
+  const views = c.views?.count ?? 1;
+  const perView = (t: Tensor): Tensor => reshape(t, [t.shape[0]! * views, t.shape[1]! / views, t.shape[2]!]);
+  return reshape(multiHead(perView(y), perView(context), undefined, c, weights), y.shape);
+}
+
 /** Attention with RMS-normalised queries and keys; norm, then rotation. y [B, L, D], source [B, M, ·]. */
 function multiHead(y: Tensor, source: Tensor, rotary: RopeTables | undefined, c: GeneralDitConfig, w: Weights): Tensor {
-  const [b, l, d] = y.shape as [number, number, number];
+  const [, , d] = y.shape as [number, number, number];
   const width = d / c.heads;
   const heads = (from: Tensor, name: string): Tensor =>
-    reshape(linear(from, w(`${name}.0.weight`, [d, from.shape[2]!])), [b, from.shape[1]!, c.heads, width]);
+    reshape(linear(from, w(`${name}.0.weight`, [d, from.shape[2]!])), [from.shape[0]!, from.shape[1]!, c.heads, width]);
   const turned = (from: Tensor, name: string): Tensor => {
     const t = rmsNorm(heads(from, name), w(`${name}.1.weight`, [width], ONES), c.queryKeyEps); // one weight for all heads
     return rotary === undefined ? t : rope(t, rotary.cos, rotary.sin);
   };
   const mixed = attention(turned(y, 'to_q'), turned(source, 'to_k'), heads(source, 'to_v')); // [B, L, N, D/N]
-  return linear(reshape(mixed, [b, l, d]), w('to_out.0.weight', [d, d]));
+  return linear(reshape(mixed, y.shape), w('to_out.0.weight', [d, d]));
 }
 
 /** Lin(LN(X)·(1 + scale) + shift); only the first two thirds of L act. */

@@ -6,6 +6,7 @@ export {
   PREDICT1_7B,
   PREDICT1_14B,
   type SubBlock,
+  type ViewsConfig,
 } from './general-dit-config.ts';
 export {
   type EdmLoss,

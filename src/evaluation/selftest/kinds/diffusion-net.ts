@@ -23,10 +23,19 @@ const INPUTS: Readonly<Record<string, keyof GeneralDitInputs>> = {
   condition_video_input_mask: 'conditionMask',
   condition_video_pose: 'cameraRays',
   condition_video_augment_sigma: 'augmentNoise',
+  frame_repeat: 'frameRepeat',
+  trajectory: 'trajectory',
+  action: 'action',
 };
 
 /** Classes of the public code that `generalDit` stands for. */
-const CLASSES = new Set(['GeneralDIT', 'VideoExtendGeneralDIT']);
+const CLASSES = new Set([
+  'GeneralDIT',
+  'VideoExtendGeneralDIT',
+  'MultiviewGeneralDIT',
+  'MultiviewVideoExtendGeneralDIT',
+  'ActionConditionalVideoExtendGeneralDIT',
+]);
 
 /** Keys of a file that no network needs. */
 export const isUnusedDitKey = (key: string): boolean =>
@@ -40,7 +49,10 @@ export function ditConfig(c: ParityCase): GeneralDitConfig {
   if (!CLASSES.has(name)) {
     throw new InputError('network class', { got: name, need: `one of ${[...CLASSES].join(', ')}` }, 'unsupported');
   }
-  return generalDitConfig(c.config);
+  const config = generalDitConfig(c.config);
+  // The multi-view class adds the condition mask to its `in_channels` by itself.
+  const hasMask = c.inputs.has('condition_video_input_mask') || c.inputs.has('condition_latent');
+  return config.views !== undefined && hasMask ? { ...config, inChannels: config.inChannels + 1 } : config;
 }
 
 /** Builds the network from public input names. */

@@ -59,10 +59,17 @@ async function loadNetwork(
   const batch = shape[0]!;
   const cond = inputOf(c, c.inputs.has('context_cond') ? 'context_cond' : 'context');
   const fixed: Record<string, NdArray> = {};
-  for (const name of ['fps', 'padding_mask', 'condition_video_pose', 'frame_repeat']) {
+  for (const name of ['fps', 'padding_mask', 'condition_video_pose', 'trajectory', 'action']) {
     const array = c.inputs.get(name);
     if (array !== undefined) fixed[name] = array;
   }
+  // The pipelines take counts; the conditioner hands tenths to the network.
+  const repeats = c.inputs.has('frame_repeat') ? inputOf(c, 'frame_repeat') : undefined;
+  if (repeats !== undefined)
+    fixed.frame_repeat = f32(
+      repeats.shape,
+      repeats.data.map((v) => v / 10),
+    );
   const maskShape = [batch, 1, ...shape.slice(2)];
   const mask = (isDropped: boolean): Record<string, NdArray> =>
     condition === undefined
