@@ -38,6 +38,8 @@ export type CompiledGraph = {
   readonly files: readonly string[];
   /** Number of ONNX nodes. */
   readonly nodes: number;
+  /** Uses of each ONNX operator; those outside the standard as `domain:Type`. */
+  readonly operators: Readonly<Record<string, number>>;
 };
 
 /** Names become parts of ONNX value names; anything odd would only confuse other tools. */
@@ -154,7 +156,12 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
   }
   const onnx = writeOnnx({ graphName: name, nodes, initializers, inputs, outputs: onnxOutputs });
-  return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: nodes.length };
+  const operators: Record<string, number> = {};
+  for (const n of nodes) {
+    const type = n.domain === '' ? n.type : `${n.domain}:${n.type}`;
+    operators[type] = (operators[type] ?? 0) + 1;
+  }
+  return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: nodes.length, operators };
 }
 
 /** The passes in order. Exported for tests and for counting. */

@@ -3,7 +3,7 @@ import { assert, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { constant, constantF32, makeNode, scalar, type Tensor } from '../tensor.ts';
 import { sum } from './reduce.ts';
-import { concat, expand, reshape } from './shape.ts';
+import { concat, expand, reshape, transpose } from './shape.ts';
 
 type AxisAttrs = { readonly axis: number };
 
@@ -15,16 +15,23 @@ const gatherOp: Op<AxisAttrs> = {
     return [{ dtype: x!.dtype, shape: [...x!.shape.slice(0, axis), ...i!.shape, ...x!.shape.slice(axis + 1)] }];
   },
   grad: ({ gy, x: [x, i], attrs: { axis } }) => {
-    assert(axis === 0, 'the gradient of gather exists for axis 0; transpose first');
+    // Move the gathered axes to the front, add rows, move back.
     const rows = sizeOf(i!.shape);
-    const width = sizeOf(x!.shape.slice(1));
-    const flat = scatterRows(x!.shape[0]!, reshape(i!, [rows]), reshape(gy, [rows, width]));
-    return [reshape(flat, x!.shape), undefined];
+    const [lead, tail] = [x!.shape.slice(0, axis), x!.shape.slice(axis + 1)];
+    const front = transpose(reshape(gy, [sizeOf(lead), rows, sizeOf(tail)]), [1, 0, 2]);
+    const added = scatterRows(
+      x!.shape[axis]!,
+      reshape(i!, [rows]),
+      reshape(front, [rows, sizeOf(lead) * sizeOf(tail)]),
+    );
+    const back = transpose(reshape(added, [x!.shape[axis]!, sizeOf(lead), sizeOf(tail)]), [1, 0, 2]);
+    return [reshape(back, x!.shape), undefined];
   },
   onnx: (e, inputs, node) => e.node('Gather', inputs, { axis: node.attrs.axis }),
 };
 /** Takes entries of x along `axis` (default 0) by an integer tensor: embedding look-up. */
-export const gather = (x: Tensor, indices: Tensor, axis = 0): Tensor => makeNode(gatherOp, [x, indices], { axis })[0]!;
+export const gather = (x: Tensor, indices: Tensor, axis = 0): Tensor =>
+  makeNode(gatherOp, [x, indices], { axis: axis < 0 ? axis + x.shape.length : axis })[0]!;
 
 const scatterRowsOp: Op<{ readonly rows: number }> = {
   name: 'scatterRows',

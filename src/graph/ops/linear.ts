@@ -2,9 +2,9 @@
 import { assert, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { makeNode, type Tensor } from '../tensor.ts';
-import { mul } from './elementwise.ts';
+import { cast, floor, mul, sub } from './elementwise.ts';
 import { sumTo } from './reduce.ts';
-import { reshape, transpose } from './shape.ts';
+import { reshape, stack, transpose } from './shape.ts';
 
 type GemmAttrs = { readonly transA: boolean; readonly transB: boolean };
 
@@ -145,8 +145,8 @@ const quantizedLinearOp: Op<QuantAttrs> = {
     );
     return [{ dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), a.outFeatures] }];
   },
-  // Quantised weights are not trained and LoRA runs beside them: only x gets a gradient, which needs the dequantised matrix.
-  grad: null,
+  // LoRA runs beside quantised weights: x needs a gradient, which takes the dequantised matrix.
+  grad: 'unfused',
   contrib: true,
   onnx: (e, inputs, { attrs: a }) =>
     e.node(
@@ -155,6 +155,17 @@ const quantizedLinearOp: Op<QuantAttrs> = {
       { K: a.inFeatures, N: a.outFeatures, bits: a.bits, block_size: a.blockSize },
       { domain: 'com.microsoft' },
     ),
+  unfused: ([x, packed, scales], a) => {
+    const blocks = a.inFeatures / a.blockSize;
+    let q = cast(packed!, scales!.dtype); // [out, blocks, bytes]
+    if (a.bits === 4) {
+      const high = floor(mul(q, 1 / 16));
+      q = stack([sub(q, mul(high, 16)), high], 3); // low nibble first
+    }
+    const centred = sub(reshape(q, [a.outFeatures, blocks, a.blockSize]), 2 ** (a.bits - 1));
+    const weight = mul(centred, reshape(scales!, [a.outFeatures, blocks, 1]));
+    return [linear(x!, reshape(weight, [a.outFeatures, a.inFeatures]))];
+  },
 };
 /**
  * Linear layer with block-quantised weights.
