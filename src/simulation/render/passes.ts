@@ -2,7 +2,9 @@
 // layer (`drawMoving`) only tiles touched by moving parts are worked on.
 
 import { PLANE } from './parts.ts';
-import { mayOcclude, mayShadow, shadePoint, shadeSky } from './shade.ts';
+import { shadePoint, shadeSky } from './shade.ts';
+import { mayShadow } from './shadow.ts';
+import { mayOcclude } from './sky-light.ts';
 import { type Layer, type State, TILE } from './state.ts';
 import { listLight, listPrimary, markDirty } from './tiles.ts';
 import { mix32 } from './tone.ts';

@@ -2,17 +2,15 @@
 // faint reflection of the sky. Pure arithmetic on typed arrays; the caller supplies candidate lists in part order.
 
 import type { Light } from '../scene.ts';
-import { hitBox, hitLocal, RAY_SIZE } from './intersect.ts';
-import { BOUND, CORE, EXTENT, INSCRIBED, OCCLUDER, PART_STRIDE, type PartTable, PLANE, SIZE, SPHERE } from './parts.ts';
+import { RAY_SIZE } from './intersect.ts';
+import { PART_STRIDE, type PartTable, PLANE } from './parts.ts';
+import { CERTAIN_RAYS, ROTATIONS, sunVisibility } from './shadow.ts';
+import { skyVisibility } from './sky-light.ts';
 import { albedo, MATERIAL_STRIDE, type MaterialTable } from './textures.ts';
 import { toneMap } from './tone.ts';
 
-/** Ambient occlusion reaches this many occluder radii beyond a part's surface. */
-export const OCCLUSION_REACH = 3;
 /** Values that describe the surface under a ray: see `Shading.hit`. */
 export const HIT_SIZE = 13;
-const ROTATIONS = 256;
-const LIMITED = 5;
 
 /** Everything that shading needs and that does not change from pixel to pixel. */
 export type Shading = {
@@ -92,7 +90,7 @@ function unit(v: readonly number[]): [number, number, number] {
 /** Vogel's spiral over the disc: equal areas; the four outermost points and the innermost come first. */
 function discPoints(samples: number): Float64Array {
   const order = Array.from({ length: samples }, (_, i) => i).reverse();
-  if (samples > LIMITED) order.splice(4, 0, order.pop()!);
+  if (samples > CERTAIN_RAYS) order.splice(4, 0, order.pop()!);
   return Float64Array.from(
     order.flatMap((i) => {
       const radius = Math.sqrt((i + 0.5) / samples);
@@ -117,215 +115,6 @@ export function placeSun(s: Shading): void {
       s.sunLocal[k + 2] = data[o + 5]! * x + data[o + 8]! * y + data[o + 11]! * z;
     }
   }
-}
-
-/** Whether a part may shadow points within `reach` of (x, y, z): its bounding sphere meets the cone towards the sun. */
-export function mayShadow(s: Shading, part: number, x: number, y: number, z: number, reach: number): boolean {
-  const { light } = s;
-  const o = part * PART_STRIDE;
-  const data = s.parts.data;
-  const r = data[o + BOUND]! + reach;
-  const dx = data[o]! - x;
-  const dy = data[o + 1]! - y;
-  const dz = data[o + 2]! - z;
-  const along = dx * light[0]! + dy * light[1]! + dz * light[2]!;
-  if (along < -r) return false;
-  const spread = light[18]!;
-  const limit = r * (1 + spread) + (along > 0 ? along : 0) * spread;
-  return dx * dx + dy * dy + dz * dz - along * along < limit * limit;
-}
-
-/** Whether a part may dim the ambient light of points within `reach` of (x, y, z). */
-export function mayOcclude(s: Shading, part: number, x: number, y: number, z: number, reach: number): boolean {
-  const o = part * PART_STRIDE;
-  const data = s.parts.data;
-  const r = data[o + BOUND]! + OCCLUSION_REACH * data[o + OCCLUDER]! + reach;
-  const dx = data[o]! - x;
-  const dy = data[o + 1]! - y;
-  const dz = data[o + 2]! - z;
-  return dx * dx + dy * dy + dz * dz < r * r;
-}
-
-/**
- * Share of the sun disc that is seen from the point in `s.hit`: spheres in closed form, other parts by rays.
- * @param self the part that the point lies on: parts are convex, they do not shadow themselves
- */
-function sunVisibility(s: Shading, self: number, noise: number, list: Int32Array, listed: number): number {
-  const { light, hit, ray, candidates, origins, sunLocal } = s;
-  const { data, shape } = s.parts;
-  const x = hit[0]!;
-  const y = hit[1]!;
-  const z = hit[2]!;
-  const spread = light[18]!;
-  let visible = 1;
-  let rays = 0;
-  for (let i = 0; i < listed; i++) {
-    const p = list[i]!;
-    if (p === self || !mayShadow(s, p, x, y, z, 0)) continue;
-    const o = p * PART_STRIDE;
-    const dx = x - data[o]!;
-    const dy = y - data[o + 1]!;
-    const dz = z - data[o + 2]!;
-    if (shape[p] === SPHERE) {
-      visible *= 1 - sphereCover(data[o + SIZE]!, -dx, -dy, -dz, light[0]!, light[1]!, light[2]!, spread);
-      if (visible <= 0) return 0;
-      continue;
-    }
-    const k = rays * 3;
-    ray[0] = origins[k] = data[o + 3]! * dx + data[o + 6]! * dy + data[o + 9]! * dz;
-    ray[1] = origins[k + 1] = data[o + 4]! * dx + data[o + 7]! * dy + data[o + 10]! * dz;
-    ray[2] = origins[k + 2] = data[o + 5]! * dx + data[o + 8]! * dy + data[o + 11]! * dz;
-    ray[3] = sunLocal[p * 9]!;
-    ray[4] = sunLocal[p * 9 + 1]!;
-    ray[5] = sunLocal[p * 9 + 2]!;
-    // No ray of the cone strays further from its axis than `pad` within the part's reach, so an axis that misses the
-    // padded box of the part proves that all of them miss the part.
-    const along = -(dx * light[0]! + dy * light[1]! + dz * light[2]!) + data[o + BOUND]!;
-    const pad = along * spread * 1.0001 + 1e-9;
-    hitBox(ray, data[o + EXTENT]! + pad, data[o + EXTENT + 1]! + pad, data[o + EXTENT + 2]! + pad);
-    if (ray[6]! < Number.POSITIVE_INFINITY) candidates[rays++] = p;
-  }
-  if (rays === 0) return visible;
-  const turn = (noise & (ROTATIONS - 1)) * 2;
-  const cos = s.turns[turn]!;
-  const sin = s.turns[turn + 1]!;
-  const { disc, samples } = s;
-  let lit = 0;
-  let last = 0;
-  for (let n = 0; n < samples; n++) {
-    // The first five agree: the point is outside the penumbra.
-    if (n === LIMITED && (lit === 0 || lit === LIMITED)) return lit === 0 ? 0 : visible;
-    const a = disc[n * 2]!;
-    const b = disc[n * 2 + 1]!;
-    const u = a * cos - b * sin;
-    const v = a * sin + b * cos;
-    let blocked = false;
-    // Neighbouring rays tend to meet the same part: start with the last that blocked.
-    for (let i = 0; i < rays; i++) {
-      const c = i === 0 ? last : i <= last ? i - 1 : i;
-      const p = candidates[c]!;
-      const k = p * 9;
-      ray[0] = origins[c * 3]!;
-      ray[1] = origins[c * 3 + 1]!;
-      ray[2] = origins[c * 3 + 2]!;
-      ray[3] = sunLocal[k]! + u * sunLocal[k + 3]! + v * sunLocal[k + 6]!;
-      ray[4] = sunLocal[k + 1]! + u * sunLocal[k + 4]! + v * sunLocal[k + 7]!;
-      ray[5] = sunLocal[k + 2]! + u * sunLocal[k + 5]! + v * sunLocal[k + 8]!;
-      hitLocal(data, p * PART_STRIDE, shape[p]!, ray);
-      if (ray[6]! < Number.POSITIVE_INFINITY) {
-        blocked = true;
-        last = c;
-        break;
-      }
-    }
-    if (!blocked) lit++;
-  }
-  return (visible * lit) / samples;
-}
-
-/**
- * Share of the sun disc (angular radius `sun`) that a sphere covers: the area of the lens of two discs.
- * r: sphere radius; v: vector to its centre; l: unit vector to the sun.
- */
-function sphereCover(
-  r: number,
-  vx: number,
-  vy: number,
-  vz: number,
-  lx: number,
-  ly: number,
-  lz: number,
-  sun: number,
-): number {
-  const d2 = vx * vx + vy * vy + vz * vz;
-  if (d2 <= r * r) return 1;
-  const d = Math.sqrt(d2);
-  const cos = (vx * lx + vy * ly + vz * lz) / d;
-  const theta = Math.acos(cos > 1 ? 1 : cos < -1 ? -1 : cos);
-  const alpha = Math.asin(r / d);
-  if (theta >= alpha + sun) return 0;
-  if (theta <= alpha - sun) return 1;
-  if (theta <= sun - alpha) return (alpha / sun) ** 2;
-  const t2 = theta * theta;
-  const a2 = alpha * alpha;
-  const s2 = sun * sun;
-  const p = (t2 + s2 - a2) / (2 * theta * sun);
-  const q = (t2 + a2 - s2) / (2 * theta * alpha);
-  const k = (sun + alpha - theta) * (theta + sun - alpha) * (theta - sun + alpha) * (theta + sun + alpha);
-  const area = s2 * Math.acos(p) + a2 * Math.acos(q) - 0.5 * Math.sqrt(k > 0 ? k : 0);
-  return area / (Math.PI * s2);
-}
-
-/** Share of the sky hemisphere that reaches the surface in `s.hit`, 0…1. */
-function skyVisibility(s: Shading, self: number, list: Int32Array, listed: number): number {
-  const data = s.parts.data;
-  const { hit } = s;
-  const x = hit[0]!;
-  const y = hit[1]!;
-  const z = hit[2]!;
-  const nx = hit[3]!;
-  const ny = hit[4]!;
-  const nz = hit[5]!;
-  let open = 1;
-  for (let i = 0; i < listed; i++) {
-    const p = list[i]!;
-    if (p === self || !mayOcclude(s, p, x, y, z, 0)) continue;
-    const o = p * PART_STRIDE;
-    const dx = x - data[o]!;
-    const dy = y - data[o + 1]!;
-    const dz = z - data[o + 2]!;
-    let vx = dx;
-    let vy = dy;
-    let vz = dz;
-    let along: number;
-    if (s.parts.shape[p] === SPHERE) along = -(vx * nx + vy * ny + vz * nz);
-    else {
-      // To the nearest place of the inscribed sphere, in the part's frame.
-      const r0 = data[o + 3]!;
-      const r1 = data[o + 4]!;
-      const r2 = data[o + 5]!;
-      const r3 = data[o + 6]!;
-      const r4 = data[o + 7]!;
-      const r5 = data[o + 8]!;
-      const r6 = data[o + 9]!;
-      const r7 = data[o + 10]!;
-      const r8 = data[o + 11]!;
-      vx = r0 * dx + r3 * dy + r6 * dz;
-      vy = r1 * dx + r4 * dy + r7 * dz;
-      vz = r2 * dx + r5 * dy + r8 * dz;
-      const cx = data[o + CORE]!;
-      const cy = data[o + CORE + 1]!;
-      const cz = data[o + CORE + 2]!;
-      vx -= vx > cx ? cx : vx < -cx ? -cx : vx;
-      vy -= vy > cy ? cy : vy < -cy ? -cy : vy;
-      vz -= vz > cz ? cz : vz < -cz ? -cz : vz;
-      along = -(
-        vx * (r0 * nx + r3 * ny + r6 * nz) +
-        vy * (r1 * nx + r4 * ny + r7 * nz) +
-        vz * (r2 * nx + r5 * ny + r8 * nz)
-      );
-    }
-    const d = Math.sqrt(vx * vx + vy * vy + vz * vz);
-    const radius = data[o + OCCLUDER]!;
-    let gap = d - data[o + INSCRIBED]!;
-    if (gap < 0) gap = 0;
-    const fade = gap / (OCCLUSION_REACH * radius);
-    if (fade >= 1) continue;
-    const h = (gap + radius) / radius; // 1 / sine of the occluder's angular radius
-    const cos = d > 1e-9 ? along / d : 0;
-    // Form factor of a sphere: cos/h² above the horizon; a power law joins it to zero where the sphere sinks below
-    // (Quilez, "sphere occlusion", approximate form).
-    let cover: number;
-    if (cos * h >= 1) cover = cos / (h * h);
-    else if (cos * h <= -1) continue;
-    else {
-      const c = (0.5 * (cos * h + 1)) / (h * h);
-      cover = c * Math.sqrt(c);
-    }
-    const window = 1 - fade * fade;
-    open *= 1 - cover * window * window;
-  }
-  return open;
 }
 
 /** Linear sky colour of channel k in direction (x, y, z), with a glow around the sun. */
@@ -393,7 +182,7 @@ export function shadePoint(
   } else {
     // The pixel's shadow on the surface: `footprint` wide, stretched by 1/cos along the view.
     const o = part * PART_STRIDE;
-    const stretch = 1 / (facing > 0.04 ? facing : 0.04) - 1;
+    const stretch = 1 / Math.max(facing, 0.04) - 1;
     const gx = vx + facing * nx;
     const gy = vy + facing * ny;
     const gz = vz + facing * nz;
@@ -441,7 +230,7 @@ export function shadePoint(
     const gloss = materials.data[m + 8]!;
     if (cos > 0.6) highlight = specular * sunlight * (0.25 + gloss * 0.02) * cos ** gloss;
   }
-  const f = 1 - (facing > 0 ? facing : 0);
+  const f = 1 - Math.max(facing, 0);
   const f2 = f * f;
   const fresnel = (0.25 + specular) * (0.03 + 0.6 * f2 * f2 * f) * open;
   const mirror = vz + 2 * facing * nz;

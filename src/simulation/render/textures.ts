@@ -103,7 +103,7 @@ function keep(cells: number): number {
 
 /** A square wave of period 2 (+1 on even cells, −1 on odd ones), averaged over [x − w/2, x + w/2]. */
 function squareWave(x: number, w: number): number {
-  const width = w > 1e-4 ? w : 1e-4;
+  const width = Math.max(w, 1e-4);
   return (triangle(x + 0.5 * width) - triangle(x - 0.5 * width)) / width;
 }
 
@@ -115,7 +115,7 @@ function triangle(x: number): number {
 
 /** Share of [x − w/2, x + w/2] that lies within `half` of an integer line. */
 function lineCover(x: number, w: number, half: number): number {
-  const width = w > 1e-4 ? w : 1e-4;
+  const width = Math.max(w, 1e-4);
   return (lineIntegral(x + 0.5 * width, half) - lineIntegral(x - 0.5 * width, half)) / width;
 }
 
@@ -127,9 +127,9 @@ function lineIntegral(x: number, half: number): number {
 
 /** Share of the footprint (centre y, width w) inside [from, to]. */
 function bandCover(y: number, w: number, from: number, to: number): number {
-  const half = 0.5 * (w > 1e-4 ? w : 1e-4);
-  const low = y - half > from ? y - half : from;
-  const high = y + half < to ? y + half : to;
+  const half = 0.5 * Math.max(w, 1e-4);
+  const low = Math.max(y - half, from);
+  const high = Math.min(y + half, to);
   return high > low ? (high - low) / (2 * half) : 0;
 }
 
@@ -173,7 +173,7 @@ export function albedo(
       break;
     }
     case 3: {
-      const w = (wx > wy ? wx : wy) * s;
+      const w = Math.max(wx, wy) * s;
       let sum = 0;
       let amplitude = 0.5;
       let f = s;
@@ -189,7 +189,7 @@ export function albedo(
         f *= 2.03;
       }
       mix = 0.4 + 0.75 * sum;
-      mix = mix < 0 ? 0 : mix > 1 ? 1 : mix;
+      mix = mix < 0 ? 0 : Math.min(mix, 1);
       break;
     }
     case 4: {
@@ -206,21 +206,21 @@ export function albedo(
           keep(wy * s * 14) * noise2(x * s * 0.9 + tone * 40, y * s * 14) * 0.6 +
           keep(wy * s * 40) * noise2(x * s * 2.1 - tone * 60, y * s * 40) * 0.4;
         mix = 0.45 + 0.28 * clear * tone + 0.32 * grain;
-        mix = mix < 0 ? 0 : mix > 1 ? 1 : mix;
+        mix = mix < 0 ? 0 : Math.min(mix, 1);
         const seam = lineCover(board, wBoard, 0.02) + lineCover(end, wx * s * 0.22, 0.0035);
-        gain = 1 - 0.55 * (seam > 1 ? 1 : seam);
+        gain = 1 - 0.55 * Math.min(seam, 1);
       } else {
         // Rings around an axis a little off the part's own, bent by noise.
         const bend = 0.35 * noise3(x * s * 0.5, y * s * 0.9, z * s * 0.9 + 5);
         const v = y * s * 0.5 + 0.7;
         const u = z * s * 0.5 - 0.4;
         const ring = 3.1 * Math.sqrt(u * u + v * v) + bend;
-        const w = (wx > wy ? (wx > wz ? wx : wz) : wy > wz ? wy : wz) * s;
+        const w = (wx > wy ? Math.max(wx, wz) : Math.max(wy, wz)) * s;
         const f = ring - Math.floor(ring);
         const saw = f < 0.75 ? f / 0.75 : (1 - f) / 0.25;
         mix = 0.2 + 0.6 * (0.5 + (saw - 0.5) * keep(w * 1.6));
         mix += 0.12 * keep(w * 6) * noise3(x * s, y * s * 6, z * s * 6);
-        mix = mix < 0 ? 0 : mix > 1 ? 1 : mix;
+        mix = mix < 0 ? 0 : Math.min(mix, 1);
       }
       break;
     }
@@ -230,7 +230,7 @@ export function albedo(
       const a = lineCover(u, wx * s, 0.018);
       const b = lineCover(v, wy * s, 0.018);
       const grout = a + b - a * b;
-      const clear = keep((wx > wy ? wx : wy) * s * 0.8);
+      const clear = keep(Math.max(wx, wy) * s * 0.8);
       const cell = Math.floor(u + 1e-9) * 127 + Math.floor(v + 1e-9) * 311;
       const tone = NOISE2[(cell * 40503 + 11) & 16383]!;
       const stain = noise2(u * 0.9 + 9, v * 0.9) * 0.5 + keep(wx * s * 7) * noise2(u * 7, v * 7) * 0.25;

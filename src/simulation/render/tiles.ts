@@ -1,7 +1,8 @@
 // Which parts may cover which 8×8 pixel tile, and which may shadow or dim the points seen in it. Always a superset.
 
 import { BOUND, EXTENT, PART_STRIDE, PLANE, SPHERE } from './parts.ts';
-import { mayOcclude, mayShadow } from './shade.ts';
+import { mayShadow } from './shadow.ts';
+import { mayOcclude } from './sky-light.ts';
 import { type State, TILE } from './state.ts';
 
 /** Projects every part's bounds to tile ranges, never too small. */

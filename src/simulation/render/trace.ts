@@ -113,7 +113,7 @@ export function resolve(s: State, part: number): void {
       break;
     }
     default: {
-      const core = shape[part] === CAPSULE ? (lz > b ? b : lz < -b ? -b : lz) : 0;
+      const core = shape[part] === CAPSULE ? (lz > b ? b : Math.max(lz, -b)) : 0;
       nx = lx;
       ny = ly;
       nz = lz - core;
