@@ -2,6 +2,7 @@
 // every dependency has its reason.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/index.ts';
 import { filesBelow, ROOT, read } from './source-files.ts';
@@ -60,14 +61,14 @@ describe('documents', () => {
         const match = /^(?:npx )?orrery ((?:[a-z][\w-]*)(?: .*)?)$/.exec(line);
         if (match === null) continue;
         const words = match[1]!.split(/\s+/);
-        let command = program.commands.find((one) => one.name() === words[0]);
+        let command: Command | undefined = program.commands.find((one) => one.name() === words[0]);
         if (command === undefined) {
           wrong.push(`${document}: orrery ${words[0]}`);
           continue;
         }
         const path = [command];
         for (const word of words.slice(1)) {
-          const next = command!.commands.find((one) => one.name() === word);
+          const next: Command | undefined = command.commands.find((one) => one.name() === word);
           if (next === undefined) break;
           command = next;
           path.push(next);

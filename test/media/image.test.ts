@@ -30,7 +30,7 @@ async function saved(name: string, bytes: Uint8Array | Promise<Uint8Array>): Pro
 
 /** A 3×2 picture with six different colours. */
 const six = Uint8Array.from([255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 0, 0, 255, 255, 255, 0, 255]);
-const sixImage = (): sharp.Sharp => sharp(six, { raw: { width: 3, height: 2, channels: 3 } });
+const sixImage = (): ReturnType<typeof sharp> => sharp(six, { raw: { width: 3, height: 2, channels: 3 } });
 
 describe('readImage', () => {
   it('applies the eight EXIF turns and agrees with the facts', async () => {

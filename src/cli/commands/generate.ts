@@ -26,7 +26,7 @@ export function generateCommand(session: Session): Command {
     .option('-i, --input <file>', 'picture or video to go on from')
     .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
     .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
-    .addOption(plainNumberOption('--steps <n>', 'sampler steps (default 12)'))
+    .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
     .addOption(plainNumberOption('--guidance <g>', 'weight of the prompt, 0 = off (default 1; 0 with an input)'))
     .option('--negative-prompt <text>', 'what to lead away from')
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
