@@ -24,6 +24,8 @@ export type GeneralDitConfig = {
   readonly heads: number;
   readonly mlpRatio: number;
   readonly contextWidth: number;
+  /** Width of text features that one layer projects to `contextWidth` first (Predict2.5). */
+  readonly contextProjection?: number;
   /** RMS norm with a learned weight on the timestep embedding. */
   readonly hasEmbeddingNorm: boolean;
   /** Rank of the low-rank modulation; absent: full rank with biases in the timestep MLP. */

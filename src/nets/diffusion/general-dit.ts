@@ -1,6 +1,6 @@
 // GeneralDIT, the Predict1 diffusion transformer (Text2World, Video2World, camera, multi-view, action): one evaluation of the raw network F.
 // Token order is time, rows, columns. Weight names are those of the public checkpoints below `net.`.
-import { assert, InputError } from '../../base/index.ts';
+import { assert, InputError, sizeOf } from '../../base/index.ts';
 import {
   add,
   attention,
@@ -16,6 +16,7 @@ import {
   layerNorm,
   linear,
   mul,
+  repeat,
   reshape,
   rmsNorm,
   rope,
@@ -34,7 +35,7 @@ import { type Grid, type RopeTables, ropeAngles, ropeTables } from './rope.ts';
 export type GeneralDitInputs = {
   /** c_in·noisy latent [B, C, T, H, W] (x). */
   readonly x: Tensor;
-  /** c_noise = ¼ ln σ, [B] (timesteps). */
+  /** c_noise = ¼ ln σ, [B] (timesteps); Predict2: one value per latent frame, [B, T]. */
   readonly timesteps: Tensor;
   /** Text [B, M, contextWidth]; places past the prompt are zero vectors and take part (crossattn_emb). */
   readonly context: Tensor;
@@ -91,17 +92,12 @@ export function generalDit(
   const rotary = ropeTables(angles);
 
   const time = timeEmbedding(inputs, c, weights, tap);
+  const context = projectContext(inputs.context, c, weights);
   for (let i = 0; i < c.blocks; i++) {
     // The extra embedding comes back in every block.
     if (positions !== undefined) x = add(x, positions);
     for (const [j, kind] of c.subBlocks.entries()) {
-      x = subBlock(
-        kind,
-        x,
-        { context: inputs.context, time, rotary },
-        c,
-        scoped(weights, `blocks.block${i}.blocks.${j}`),
-      );
+      x = subBlock(kind, x, { context, time, rotary }, c, scoped(weights, `blocks.block${i}.blocks.${j}`));
       if (i === 0) tap(`block0_sub${j}_${kind}_BTHWD`, tokens(x));
     }
     tap(`block${i}_out_BTHWD`, tokens(x));
@@ -119,6 +115,12 @@ function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: 
   const parts = [x];
   if (conditionMask !== undefined) parts.push(conditionMask);
   if (cameraRays !== undefined) parts.push(slice(cameraRays, 2, 0, T));
+  const given = parts.reduce((n, p) => n + p.shape[1]!, 0);
+  // Images carry no conditions: the missing channels are zeros.
+  if (T === 1 && conditionMask === undefined && given < c.inChannels) {
+    const missing = [b, c.inChannels - given, T, H, W];
+    parts.push(constantF32(missing, new Float32Array(missing.reduce((n, d) => n * d, 1))));
+  }
   const channels = parts.reduce((n, p) => n + p.shape[1]!, 0);
   if (channels !== c.inChannels) {
     throw new InputError('network input', {
@@ -217,11 +219,18 @@ const maxGrid = ({ maxLatent, patchSpatial, patchTemporal }: GeneralDitConfig): 
   w: Math.floor(maxLatent.w / patchSpatial),
 });
 
-/** e and L of the modulation. */
+/** Predict2.5: text features of many encoder layers, through one layer with GELU, before all blocks. */
+function projectContext(context: Tensor, c: GeneralDitConfig, weights: Weights): Tensor {
+  if (c.contextProjection === undefined) return context;
+  const w = weights('crossattn_proj.0.weight', [c.contextWidth, c.contextProjection]);
+  return gelu(linear(context, w, weights('crossattn_proj.0.bias', [c.contextWidth], ZEROS)));
+}
+
+/** e and L of the modulation; R = 1 row per sample, or one per latent frame. */
 type TimeEmbedding = {
-  /** SiLU(e) [B, 1, D]. */
+  /** SiLU(e) [B, R, D]. */
   readonly activated: Tensor;
-  /** L [B, 1, 3D], added in every sub-block; absent at full rank. */
+  /** L [B, R, 3D], added in every sub-block; absent at full rank. */
   readonly shared?: Tensor;
 };
 
@@ -241,7 +250,8 @@ function timeEmbedding(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: W
   }
   if (c.hasEmbeddingNorm) e = rmsNorm(e, weights('affline_norm.weight', [c.width], ONES));
   tap('affline_emb_BD', e);
-  const row = (t: Tensor): Tensor => reshape(t, [t.shape[0]!, 1, t.shape[1]!]);
+  const b = inputs.timesteps.shape[0]!;
+  const row = (t: Tensor): Tensor => reshape(t, [b, t.shape[0]! / b, t.shape[1]!]);
   return { activated: silu(row(e)), ...(steered === undefined ? {} : { shared: row(steered) }) };
 }
 
@@ -267,7 +277,7 @@ function embedTimestep(
 ): { embedding: Tensor; shared?: Tensor } {
   const d = c.width;
   const frequencies = Array.from({ length: d / 2 }, (_, k) => Math.exp((-Math.log(10000) * k) / (d / 2)));
-  const phase = mul(reshape(timesteps, [timesteps.shape[0]!, 1]), constantF32([1, d / 2], frequencies));
+  const phase = mul(reshape(timesteps, [sizeOf(timesteps.shape), 1]), constantF32([1, d / 2], frequencies));
   const s = concat([cos(phase), sin(phase)], 1); // [B, D]
   const isLowRank = c.adalnRank !== undefined;
   const bias = (name: string): Tensor | undefined => (isLowRank ? undefined : weights(name, [d], ZEROS));
@@ -276,7 +286,7 @@ function embedTimestep(
   return isLowRank ? { embedding: s, shared: out } : { embedding: out };
 }
 
-/** `parts`·D modulation values [B, 1, parts·D] from SiLU(e); `last` starts at `init` when training from scratch. */
+/** `parts`·D modulation values [B, R, parts·D] from SiLU(e); the last layer starts at `init` when training from scratch. */
 function modulation(
   { activated, shared }: TimeEmbedding,
   parts: number,
@@ -292,6 +302,9 @@ function modulation(
   return add(high, slice(shared, 2, 0, parts * d));
 }
 
+/** Rows per latent frame, repeated for the tokens of the frame; one row per sample broadcasts by itself. */
+const spread = (m: Tensor, x: Tensor): Tensor => (m.shape[1] === 1 ? m : repeat(m, 1, x.shape[1]! / m.shape[1]!));
+
 type BlockContext = { readonly context: Tensor; readonly time: TimeEmbedding; readonly rotary: RopeTables };
 
 /** X + gate·F(LN(X)·(1 + scale) + shift). */
@@ -302,7 +315,11 @@ function subBlock(
   c: GeneralDitConfig,
   weights: Weights,
 ): Tensor {
-  const [shift, scale, gate] = chunk(modulation(time, 3, c, weights, ZEROS), 3, 2) as [Tensor, Tensor, Tensor];
+  const [shift, scale, gate] = chunk(spread(modulation(time, 3, c, weights, ZEROS), x), 3, 2) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
   const y = add(mul(layerNorm(x), add(scale, 1)), shift);
   const f =
     kind === 'mlp'
@@ -345,7 +362,7 @@ function multiHead(y: Tensor, source: Tensor, rotary: RopeTables | undefined, c:
 
 /** Lin(LN(X)·(1 + scale) + shift); only the first two thirds of L act. */
 function finalLayer(x: Tensor, time: TimeEmbedding, c: GeneralDitConfig, weights: Weights): Tensor {
-  const [shift, scale] = chunk(modulation(time, 2, c, weights), 2, 2) as [Tensor, Tensor];
+  const [shift, scale] = chunk(spread(modulation(time, 2, c, weights), x), 2, 2) as [Tensor, Tensor];
   const y = add(mul(layerNorm(x), add(scale, 1)), shift);
   return linear(y, weights('linear.weight', [c.patchSpatial ** 2 * c.patchTemporal * c.outChannels, c.width]));
 }

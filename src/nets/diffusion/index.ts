@@ -1,4 +1,5 @@
 // Diffusion transformers of the Predict1 family and their training loss.
+export { diffusersDitConfig, diffusersDitKey } from './diffusers-keys.ts';
 export { type DitTap, type GeneralDitInputs, generalDit } from './general-dit.ts';
 export {
   type GeneralDitConfig,

@@ -1,4 +1,5 @@
 // All kinds of parity cases; the first one that matches is used.
+import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
 import type { CaseKind } from './kind.ts';
 import { tokenizerModules } from './modules.ts';
@@ -11,6 +12,7 @@ import { trainingLoss } from './training.ts';
 
 export const KINDS: readonly CaseKind[] = [
   diffusionNet,
+  diffusersNet,
   trainingLoss,
   sampledNet,
   analyticSampler,

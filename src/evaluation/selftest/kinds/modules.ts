@@ -64,7 +64,7 @@ function build(c: ParityCase, module: string, x: Tensor, weights: Weights): Tens
   }
   if (shapeOf('q.conv3d.weight') !== undefined) {
     // Both kinds of attention have the same keys; only the module's name tells them apart.
-    return (/temp/i.test(module) ? temporalAttention : spatialAttention)(x, weights);
+    return (/temp|time|causal/i.test(module) ? temporalAttention : spatialAttention)(x, weights);
   }
   if (shapeOf('q.weight') !== undefined) return imageAttention(x, weights);
   const wide = shapeOf('conv1.0.conv3d.weight');
