@@ -77,6 +77,12 @@ const PROBE = fileURLToPath(
   ),
 );
 
+/** The part of the engine's message that a person can use: without its source positions and our hint to come here. */
+function shortReason(reason: string): string {
+  const line = reason.split('\n')[0]!.replace(/\/\S*onnxruntime_src\S*.*? was false\. /, '');
+  return line.replace(/; use --device cpu.*$/, '').slice(0, 200);
+}
+
 /** Tries a device in a child process, so that a driver that ends its process cannot end ours. */
 export function probeDevice(name: string, signal: AbortSignal, timeoutMs = 30_000): Promise<DeviceReport> {
   return new Promise((done) => {
@@ -94,7 +100,7 @@ export function probeDevice(name: string, signal: AbortSignal, timeoutMs = 30_00
       const line = text.trim().split('\n').at(-1) ?? '';
       try {
         const { isAvailable, reason } = JSON.parse(line) as DeviceReport;
-        done({ name, isAvailable, reason: reason.split('\n')[0]!.slice(0, 200) });
+        done({ name, isAvailable, reason: shortReason(reason) });
       } catch {
         const how = killedBy === null ? `exit code ${code}` : `signal ${killedBy}`;
         done({ name, isAvailable: false, reason: `the engine's process ended with ${how} while trying it` });
