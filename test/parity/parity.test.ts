@@ -17,7 +17,7 @@ const casesIn = (folder: string): string[] =>
 
 /** Cases that must pass in every output; the others may still be unsupported, never failing. */
 const REQUIRED =
-  /^(dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq)/;
+  /^(dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq|temporal_chunking)/;
 
 async function check(files: readonly string[]): Promise<void> {
   const results: SelftestResult[] = [];

@@ -1,4 +1,5 @@
 // Cosmos tokenizer networks and their parts.
+
 export {
   attentionPair,
   type CausalGeometry,
@@ -18,6 +19,7 @@ export {
   temporalAttention,
   toFrames,
 } from './blocks.ts';
+export { type ChunkCoder, codeChunks, decodeWindows, encodeWindows, type Windows } from './chunking.ts';
 export {
   COSMOS_CV8X8X8,
   type CosmosTokenizerConfig,

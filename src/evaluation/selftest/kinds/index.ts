@@ -1,4 +1,5 @@
 // All kinds of parity cases; the first one that matches is used.
+import { chunkedTokenizer } from './chunking.ts';
 import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
 import type { CaseKind } from './kind.ts';
@@ -22,6 +23,7 @@ export const KINDS: readonly CaseKind[] = [
   randomStreams,
   trainingScalars,
   ropeTable,
+  chunkedTokenizer,
   tokenizer,
   tokenizerModules,
   fsq,
