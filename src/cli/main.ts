@@ -2,6 +2,7 @@
 // Entry of the `orrery` command: runs it, prints errors as one line and sets the exit code. No logic the library lacks.
 import { CommanderError } from 'commander';
 import { exitCodeOf, OrreryError } from '../base/index.ts';
+import { renameFlags } from './aliases.ts';
 import { INTERRUPTED, watchInterrupt } from './interrupt.ts';
 import { createProgram } from './program.ts';
 import { paint, type Session } from './session.ts';
@@ -30,7 +31,7 @@ const session: Session = {
 const isDebug = process.argv.includes('--debug');
 
 try {
-  await createProgram(session).parseAsync(process.argv);
+  await createProgram(session).parseAsync(renameFlags(process.argv.slice(2), note), { from: 'user' });
 } catch (error) {
   process.exitCode = report(error);
 } finally {
