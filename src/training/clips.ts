@@ -69,7 +69,7 @@ export function loadClips(dir: string, split: 'train' | 'heldout', limit = Numbe
     const lines = readFileSync(join(folder, name.replace('.bin', '.jsonl')), 'utf8')
       .trim()
       .split('\n');
-    const bytes = readFileSync(join(folder, name));
+    const bytes = plainBytes(join(folder, name));
     if (bytes.length !== lines.length * size) {
       throw new OrreryError(
         'data',
@@ -77,7 +77,7 @@ export function loadClips(dir: string, split: 'train' | 'heldout', limit = Numbe
       );
     }
     const maskFile = join(folder, name.replace('.bin', '.instance.bin'));
-    const mask = existsSync(maskFile) ? readFileSync(maskFile) : undefined;
+    const mask = existsSync(maskFile) ? plainBytes(maskFile) : undefined;
     for (const [i, line] of lines.entries()) {
       if (meta.length >= limit) break;
       meta.push(JSON.parse(line) as ClipMeta);
@@ -97,6 +97,12 @@ export function loadClips(dir: string, split: 'train' | 'heldout', limit = Numbe
     clipView: (i) => data[i]!,
     instanceView: (i) => masks[i],
   };
+}
+
+/** A file as a plain Uint8Array: `Buffer.slice` would give a view where every caller expects a copy. */
+function plainBytes(path: string): Uint8Array {
+  const buffer = readFileSync(path);
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** Copies a window of a clip, optionally mirrored left to right: → uint8 [frames, size, size, 3] written into `out` at `at`. */

@@ -10,7 +10,10 @@ import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
 import { type LatentStats, nanoGraph, type WindowSize } from '../worlds/index.ts';
 import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
+import type { Clips } from './clips.ts';
 import type { Recipe } from './recipe.ts';
+import { scoreModel } from './score.ts';
+import { writeSheet } from './sheet.ts';
 import { nanoConfig } from './tasks/world.ts';
 
 /** The averaged weights of the newest checkpoint in `folder`, by name. */
@@ -67,8 +70,16 @@ export async function writeModel(
   writeFileSync(join(dir, 'README.md'), modelCard({ ...facts, parameters }));
 }
 
-/** Writes the model folder of a training: `recipe` and `folder` as given to `train`. */
-export async function exportModel(recipe: Recipe, folder: string, dir: string): Promise<CheckpointRecord> {
+/**
+ * Writes the model folder of a training: `recipe` and `folder` as given to `train`. With held-out clips a world model is
+ * scored as shipped, float16 and its own sampler; else the card repeats the last validation.
+ */
+export async function exportModel(
+  recipe: Recipe,
+  folder: string,
+  dir: string,
+  heldOut?: Clips,
+): Promise<CheckpointRecord> {
   if (recipe.kind === 'tokenizer') {
     const specs = listWeights((w) => {
       const frames = input('frames', [1, 1 + recipe.model.timePatch, 64, 64, 3], 'u8');
@@ -94,13 +105,15 @@ export async function exportModel(recipe: Recipe, folder: string, dir: string): 
   const config = nanoConfig(recipe, tokenizer.config, window, vocabulary);
   const specs = listWeights((w) => nanoGraph(config, w));
   const { weights, record } = await averagedWeights(folder, specs);
-  const full = { ...config, window, stats, vocabulary, tokenizer: tokenizer.name };
-  await writeModel(
-    dir,
-    { kind: recipe.model.kind, name: recipe.name, config: full, ...provenance(folder, recipe, record) },
-    specs,
-    weights,
-  );
+  const full = { ...config, window, stats, vocabulary, tokenizer: tokenizer.name, sampling: recipe.sampling };
+  const model = { kind: recipe.model.kind, name: recipe.name, config: full, ...provenance(folder, recipe, record) };
+  await writeModel(dir, model, specs, weights);
+  if (heldOut !== undefined) {
+    const { scores, rows } = await scoreModel(dir, heldOut, recipe.validationClips);
+    const validation = { step: record.step, validation: scores };
+    await writeModel(dir, { ...model, scores: validation, facts: { ...model.facts, validation } }, specs, weights);
+    await writeSheet(join(dir, 'samples.png'), rows, { ...heldOut, every: 4 });
+  }
   return record;
 }
 

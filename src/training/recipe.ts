@@ -78,7 +78,8 @@ const worldRecipe = z.strictObject({
   conditions: z.strictObject({ nine: z.number().min(0), one: z.number().min(0), none: z.number().min(0) }),
   /** Probability that the caption is left out. */
   textDropout: z.number().min(0).max(1),
-  samplingSteps: count,
+  /** Sampler of validation and of the shipped model. */
+  sampling: z.strictObject({ steps: count, sigmaMax: positive, sigmaMin: positive, rho: positive }),
 });
 
 const recipeSchema = z.discriminatedUnion('kind', [tokenizerRecipe, worldRecipe]);

@@ -97,6 +97,7 @@ function record(resolved: object, nano: OpenedNano, options: GenerateOptions): o
   return {
     task: 'generate',
     ...resolved,
+    steps: (resolved as { steps?: number }).steps ?? nano.sampling.steps,
     guardrail: 'none',
     device: nano.runtime.device,
     threads: options.threads ?? null,
@@ -143,7 +144,7 @@ async function* one(
   const each = width * height * 3;
   const wanted = r.frames ?? windowFrames;
   const windows = 1 + Math.max(0, Math.ceil((wanted - windowFrames) / (windowFrames - CONTEXT)));
-  const progress = { done: 0, total: windows * (r.steps + 1), began: performance.now() };
+  const progress = { done: 0, total: windows * ((r.steps ?? nano.sampling.steps) + 1), began: performance.now() };
   let video = new Uint8Array(0);
   for (let w = 0; w < windows; w++) {
     const context = w === 0 ? given : video.slice(-CONTEXT * each);
@@ -161,7 +162,7 @@ async function* one(
     orrery: '0.1.0',
     model: nano.record.name,
     seed,
-    steps: r.steps,
+    steps: r.steps ?? nano.sampling.steps,
     ...(r.private ? {} : { prompt: r.prompt }),
     guardrail: 'none',
   });
@@ -221,7 +222,8 @@ async function* makeWindow(
     base,
     seed,
     window,
-    steps: r.steps,
+    steps: r.steps ?? nano.sampling.steps,
+    range: nano.sampling,
     run: nano.evaluate(base, condition, r.prompt),
     ...(guidance === 0 ? {} : { guidance, runOther: nano.evaluate(base, condition, r.negative_prompt) }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),

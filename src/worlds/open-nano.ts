@@ -8,7 +8,14 @@ import type { OrreryNanoConfig } from '../nets/orrery/nano.ts';
 import { namedWeights } from '../nets/orrery/weights.ts';
 import { wordIds } from '../nets/orrery/words.ts';
 import { type Device, openRuntime, type Runtime } from '../runtime/index.ts';
-import { type Condition, type NanoRun, nanoFeeds, nanoGraph, type WindowSize } from './orrery-nano.ts';
+import {
+  type Condition,
+  type NanoRun,
+  nanoFeeds,
+  nanoGraph,
+  type SamplingRange,
+  type WindowSize,
+} from './orrery-nano.ts';
 import { type LatentStats, type LoadedTokenizer, loadTokenizer, weightsOf } from './orrery-tokenizer.ts';
 
 type NanoConfigFile = OrreryNanoConfig & {
@@ -16,6 +23,7 @@ type NanoConfigFile = OrreryNanoConfig & {
   readonly stats: LatentStats;
   readonly vocabulary: readonly string[];
   readonly tokenizer: string;
+  readonly sampling: SamplingRange & { readonly steps: number };
 };
 
 export type OpenedNano = {
@@ -24,6 +32,8 @@ export type OpenedNano = {
   readonly config: OrreryNanoConfig;
   readonly window: WindowSize;
   readonly stats: LatentStats;
+  /** Sampler settings that suit the model. */
+  readonly sampling: SamplingRange & { readonly steps: number };
   readonly tokenizer: LoadedTokenizer;
   readonly runtime: Runtime;
   /** The evaluation for one window and caption. */
@@ -43,7 +53,7 @@ export async function openNano(
       `model ${model} is a ${record.kind}; generate can run models of kind orrery-nano`,
     );
   }
-  const { window, stats, vocabulary, tokenizer: tokenizerName, ...config } = record.config as NanoConfigFile;
+  const { window, stats, vocabulary, tokenizer: tokenizerName, sampling, ...config } = record.config as NanoConfigFile;
   const beside = join(dirname(dir), tokenizerName);
   const { dir: tokenizerDir, record: tokenizerRecord } = openModelFolder(
     existsSync(join(beside, 'model.json')) ? beside : tokenizerName,
@@ -60,6 +70,7 @@ export async function openNano(
       config,
       window,
       stats,
+      sampling,
       tokenizer,
       runtime,
       evaluate(base, condition, caption) {

@@ -45,6 +45,7 @@ export type SampleOptions = {
   /** Number of the window in a longer video: each has noise of its own. Default 0. */
   readonly window?: number;
   readonly steps: number;
+  readonly range: SamplingRange;
   readonly signal?: AbortSignal;
 };
 
@@ -58,7 +59,20 @@ export type WindowStep = {
 
 /** Samples the residual of one window; the last step holds the result. */
 export async function* sampleWindow(options: SampleOptions): AsyncGenerator<WindowStep> {
-  const { config, stats, condition, base, run, runOther, guidance = 0, seed, window = 0, steps, signal } = options;
+  const {
+    config,
+    stats,
+    condition,
+    base,
+    run,
+    runOther,
+    guidance = 0,
+    seed,
+    window = 0,
+    steps,
+    range,
+    signal,
+  } = options;
   const n = cellsOf(config.grid) * config.channels;
   // Given latent frames have no residual: it stays zero there.
   const from = CONDITIONS[condition].latents * config.grid.h * config.grid.w * config.channels;
@@ -66,7 +80,7 @@ export async function* sampleWindow(options: SampleOptions): AsyncGenerator<Wind
     x.fill(0, 0, from);
     return x;
   };
-  const start = clear(noise(n, { seed, step: window }).map((v) => v * SAMPLING.sigmaMax));
+  const start = clear(noise(n, { seed, step: window }).map((v) => v * range.sigmaMax));
   const denoise = async (x: Float32Array, sigma: number): Promise<Float32Array> => {
     const s = edmScalings(sigma, RESIDUAL_SIGMA);
     const input = scaled(clear(x), s.cIn);
@@ -81,7 +95,7 @@ export async function* sampleWindow(options: SampleOptions): AsyncGenerator<Wind
       stats,
     );
   for await (const s of sampleRes(denoise, start, {
-    ...SAMPLING,
+    ...range,
     steps,
     ...(signal === undefined ? {} : { signal }),
   })) {
@@ -101,8 +115,11 @@ export async function sampleLatents(options: SampleOptions): Promise<Float32Arra
   return last!.latents();
 }
 
-/** Noise range of the sampler: residuals have unit deviation, heavy tails reach about 20. */
-export const SAMPLING = { sigmaMax: 30, sigmaMin: 0.02, rho: 5 } as const;
+/**
+ * Noise levels of the sampler, chosen per model by its held-out score: residuals have unit deviation, their tails reach about
+ * 20. A young network removes little noise well: a high `sigmaMin` ends with its smoother guess.
+ */
+export type SamplingRange = { readonly sigmaMax: number; readonly sigmaMin: number; readonly rho: number };
 
 /** The network as one graph for one sample. */
 export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {

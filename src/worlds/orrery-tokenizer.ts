@@ -87,7 +87,8 @@ export function repeatLast(
   given: number,
 ): Uint8Array {
   const each = size.height * size.width * 3;
-  const out = clip.slice();
+  // Not `clip.slice()`: on a Buffer that is a view.
+  const out = Uint8Array.from(clip);
   const last = clip.subarray((given - 1) * each, given * each);
   for (let f = given; f < size.frames; f++) out.set(last, f * each);
   return out;

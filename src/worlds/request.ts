@@ -16,8 +16,8 @@ export const requestSchema = z.strictObject({
   seed: z.number().int().min(0).max(4294967295).default(1),
   /** Frames of the result, given ones included. Default: one window of the model. */
   frames: z.number().int().min(2).max(10_000).optional(),
-  /** Sampler steps. */
-  steps: z.number().int().min(1).max(200).default(12),
+  /** Sampler steps. Default: what the model's record says. */
+  steps: z.number().int().min(1).max(200).optional(),
   /** x̂0 = c + guidance·(c − u); 0 = off. Default 1 for text alone, 0 with an input. */
   guidance: z.number().min(0).max(30).optional(),
   /** Number of results; result i uses seed + i. */

@@ -259,7 +259,8 @@ async function validateWorld(
       base,
       run: run(base, 'nine', caption),
       seed,
-      steps: o.recipe.samplingSteps,
+      steps: o.recipe.sampling.steps,
+      range: o.recipe.sampling,
     });
     return toBytes(await decodeLatents(tokenizer, z));
   };
@@ -280,7 +281,8 @@ async function validateWorld(
         base,
         run: run(base, 'none', o.heldOut.meta[i]!.caption),
         seed: i,
-        steps: o.recipe.samplingSteps,
+        steps: o.recipe.sampling.steps,
+        range: o.recipe.sampling,
       });
       text.push(toBytes(await decodeLatents(tokenizer, z)));
     }
