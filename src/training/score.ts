@@ -11,7 +11,8 @@ export async function scoreModel(
 ): Promise<{ scores: Record<string, number>; rows: Uint8Array[] }> {
   await using nano = await openNano(model);
   const { config, stats, sampling } = nano;
-  return scoreWorld(clips, Math.min(count, clips.count), nano.tokenizer, async (clip, caption, seed) => {
+  // Awaited here: the model is closed when this function ends.
+  return await scoreWorld(clips, Math.min(count, clips.count), nano.tokenizer, async (clip, caption, seed) => {
     const base = normalise(await encodeClip(nano.tokenizer, repeatLast(clip, clips, 9)), stats);
     const run = nano.evaluate(base, 'nine', caption);
     const sample = {
