@@ -108,14 +108,14 @@ function checkSize(name: string, width: number, height: number): void {
 
 function frameRateOf(name: string, facts: StreamFacts): number {
   const counted = facts.durationSeconds > 0 && facts.frames > 1 ? facts.frames / facts.durationSeconds : 0;
-  const stated = [facts.averageFps, counted, facts.baseFps];
-  const fps = stated.find((value) => value > 0 && value <= MAX_FPS);
-  if (fps !== undefined) return fps;
+  const stated = [facts.averageFps, counted, facts.baseFps].filter((value) => value > 0);
+  if (stated[0] !== undefined && stated[0] <= MAX_FPS) return stated[0];
+  if (counted > 0 && counted <= MAX_FPS) return counted;
   // One picture needs no rate.
   if (facts.frames === 1) return 1;
   throw fileError(
     name,
-    `a frame rate of ${stated.find((value) => value > 0) ?? 0} per second`,
+    `a frame rate of ${stated[0] ?? 0} per second`,
     `more than 0 and at most ${MAX_FPS} frames per second`,
     'set it with ffmpeg: ffmpeg -r 30 -i INPUT OUTPUT',
   );

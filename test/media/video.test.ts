@@ -223,6 +223,13 @@ describe.each(backends)('backend %s', (backend) => {
     expect((await errorOf(probe(noIndex, { backend }))).code).toBe('data');
   });
 
+  it('refuses an absurd frame rate', async () => {
+    // The track's clock (mdhd, version 0: 12 bytes after the type) made 90000 × 512 ticks per second.
+    const fast = await errorOf(probe(await patched('fast.mp4', 'mdhd', 12, [2, 0xbf, 0x20, 0]), { backend }));
+    expect(fast.code).toBe('data');
+    expect(fast.message).toMatch(/fast\.mp4": a frame rate of 90000 per second; need more than 0 and at most 1000/);
+  });
+
   it('explains wrong values', async () => {
     const message = async (options: object): Promise<string> =>
       (await errorOf(readFrames(clip, { backend, ...options }))).message;
@@ -315,6 +322,14 @@ describe.skipIf(!hasFfmpeg)('other containers and odd files (made by the ffmpeg 
     expect((await readFrames(wide, { backend })).shape).toEqual([3, 64, 192, 3]);
     const sound = make('sound.mp4', '-f', 'lavfi', '-i', 'sine=duration=0.2');
     expect((await errorOf(probe(sound, { backend }))).message).toContain('sound but no pictures');
+  });
+
+  it.each(backends)('takes 8K, refuses larger pictures with %s', async (backend) => {
+    const flat = (size: string, name: string): string =>
+      make(name, '-f', 'lavfi', '-i', `color=s=${size}:r=2`, '-frames:v', '2', '-c:v', 'mjpeg', '-pix_fmt', 'yuvj420p');
+    expect((await readFrames(flat('7680x4320', '8k.mkv'), { backend, width: 64 })).shape).toEqual([2, 36, 64, 3]);
+    const large = await errorOf(readFrames(flat('8200x16', 'large.mkv'), { backend }));
+    expect(large.message).toContain('8200x16 pixels; need at most 8192x8192');
   });
 
   it.each(backends)('converts colour by range and matrix with %s', async (backend) => {
