@@ -5,6 +5,7 @@ export type { OnnxValue } from './onnx/protobuf.ts';
 export type { Emit, GradArgs, OnnxAttr, Op } from './op.ts';
 export * from './ops/index.ts';
 export { fuse, mergeEqual, rewrite, unfold } from './passes.ts';
+export { countFlops, type MemoryPlan, planMemory } from './plan.ts';
 export {
   constant,
   constantF32,

@@ -1,4 +1,7 @@
 // Layer 2: running compiled graphs on a device.
+export { cachedGraph, cacheFolder, type GraphCacheOptions, type GraphKey } from './cache.ts';
+export { deviceProblem, requireDevice } from './device.ts';
+export { availableMemory, estimateMemory, type MemoryNeed, requireMemory } from './memory.ts';
 export type { Device } from './protocol.ts';
 export {
   type LoadOptions,

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { assert, type NdArray, OrreryError, sizeOf, throwIfAborted } from '../base/index.ts';
 import type { CompiledGraph } from '../graph/index.ts';
+import { requireDevice } from './device.ts';
 import type { Device, Reply, Request } from './protocol.ts';
 
 export type RuntimeOptions = {
@@ -112,6 +113,7 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
     device,
     threads,
     async load(graph, { folder, profile } = {}) {
+      await requireDevice(device);
       const session = nextSession++;
       await call({ type: 'load', session, onnx: graph.onnx, folder, device, threads, profile });
       let open = true;

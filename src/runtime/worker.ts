@@ -3,7 +3,8 @@
 import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { assert, type DType, type ErrorCode, type NdArray, OrreryError, type TypedData } from '../base/index.ts';
-import type { Device, LoadRequest, Reply, Request, RunRequest } from './protocol.ts';
+import { compile, input } from '../graph/index.ts';
+import type { LoadRequest, Reply, Request, RunRequest } from './protocol.ts';
 
 const ORT_TYPE: Readonly<Record<DType, ort.Tensor.Type>> = {
   f32: 'float32',
@@ -35,12 +36,17 @@ function fromOrt(t: ort.Tensor): NdArray {
   return { dtype, shape: [...t.dims], data: view.slice() };
 }
 
-type Loaded = { readonly session: ort.InferenceSession; readonly device: Device };
+type Loaded = {
+  session: ort.InferenceSession;
+  readonly request: LoadRequest;
+  /** Outputs that stay on the device. */
+  onDevice: ReadonlySet<string>;
+};
 const sessions = new Map<number, Loaded>();
 const state = new Map<string, ort.Tensor>();
 
-async function load(r: LoadRequest): Promise<{ inputs: readonly string[]; outputs: readonly string[] }> {
-  const onDevice = r.device === 'cpu' ? {} : { preferredOutputLocation: undefined };
+async function create(r: LoadRequest, onDevice: ReadonlySet<string>): Promise<ort.InferenceSession> {
+  const location = Object.fromEntries([...onDevice].map((name) => [name, 'gpu-buffer' as const]));
   const options: ort.InferenceSession.SessionOptions = {
     executionProviders: r.device === 'cpu' ? ['cpu'] : [r.device, 'cpu'],
     intraOpNumThreads: r.threads,
@@ -48,7 +54,7 @@ async function load(r: LoadRequest): Promise<{ inputs: readonly string[]; output
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
-    ...onDevice,
+    ...(onDevice.size === 0 ? {} : { preferredOutputLocation: location }),
     ...(r.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: r.profile }),
     extra: {
       session: {
@@ -59,9 +65,8 @@ async function load(r: LoadRequest): Promise<{ inputs: readonly string[]; output
       },
     },
   };
-  let session: ort.InferenceSession;
   try {
-    session = await ort.InferenceSession.create(r.onnx, options);
+    return await ort.InferenceSession.create(r.onnx, options);
   } catch (cause) {
     const text = String((cause as Error).message ?? cause);
     if (r.device !== 'cpu' && /provider|vulkan|webgpu|cuda|adapter|device/i.test(text)) {
@@ -72,13 +77,27 @@ async function load(r: LoadRequest): Promise<{ inputs: readonly string[]; output
     }
     throw new OrreryError('internal', `ONNX Runtime refused the graph: ${text}`, { cause });
   }
-  sessions.set(r.session, { session, device: r.device });
-  return { inputs: session.inputNames, outputs: session.outputNames };
+}
+
+async function load(r: LoadRequest): Promise<void> {
+  const none = new Set<string>();
+  sessions.set(r.session, { session: await create(r, none), request: r, onDevice: none });
+}
+
+/** Where outputs go is fixed when a session is made: the first run that keeps outputs on a device makes it again. */
+async function keepOnDevice(loaded: Loaded, names: readonly string[]): Promise<void> {
+  if (loaded.request.device !== 'webgpu' || names.every((n) => loaded.onDevice.has(n))) return;
+  const onDevice = new Set([...loaded.onDevice, ...names]);
+  await loaded.session.release();
+  loaded.session = await create(loaded.request, onDevice);
+  loaded.onDevice = onDevice;
 }
 
 async function run(r: RunRequest): Promise<Record<string, NdArray>> {
   const loaded = sessions.get(r.session);
   assert(loaded !== undefined, `run of session ${r.session}, which is not loaded`);
+  await keepOnDevice(loaded, Object.keys(r.keep));
+  const isCpu = loaded.request.device === 'cpu';
   const feeds: Record<string, ort.Tensor> = {};
   for (const [name, value] of Object.entries(r.feeds)) feeds[name] = toOrt(value);
   for (const [name, key] of Object.entries(r.state)) {
@@ -90,13 +109,41 @@ async function run(r: RunRequest): Promise<Record<string, NdArray>> {
   for (const name of r.fetch) fetches[name] = null;
   for (const [name, key] of Object.entries(r.keep)) {
     // The same tensor as feed and as fetch: ONNX Runtime writes the result over the old value.
-    fetches[name] = (r.inPlace ? state.get(key) : undefined) ?? null;
+    fetches[name] = (r.inPlace && isCpu ? state.get(key) : undefined) ?? null;
   }
   const results = await loaded.session.run(feeds, fetches as ort.InferenceSession.OnnxValueMapType);
-  for (const [name, key] of Object.entries(r.keep)) state.set(key, results[name]! as ort.Tensor);
+  for (const [name, key] of Object.entries(r.keep)) {
+    const [old, next] = [state.get(key), results[name]! as ort.Tensor];
+    state.set(key, next);
+    if (old !== undefined && old !== next && old.location === 'gpu-buffer') old.dispose();
+  }
   const out: Record<string, NdArray> = {};
-  for (const name of r.fetch) out[name] = fromOrt(results[name]! as ort.Tensor);
+  for (const name of r.fetch) out[name] = await read(results[name]! as ort.Tensor);
   return out;
+}
+
+const readers = new Map<string, Promise<ort.InferenceSession>>();
+
+/** A tensor's numbers. One on the device goes through an identity graph: `getData()` ends the process in 1.30. */
+async function read(t: ort.Tensor): Promise<NdArray> {
+  if (t.location !== 'gpu-buffer') return fromOrt(t);
+  const dtype = DTYPE_OF.get(t.type);
+  assert(dtype !== undefined, `ONNX Runtime gave a tensor of type ${t.type}`);
+  const key = `${dtype} ${t.dims}`;
+  let reader = readers.get(key);
+  if (reader === undefined) {
+    const x = input('x', t.dims, dtype);
+    reader = ort.InferenceSession.create(compile({ y: x }).onnx, { executionProviders: ['webgpu'] });
+    readers.set(key, reader);
+  }
+  const { y } = await (await reader).run({ x: t });
+  return fromOrt(y as ort.Tensor);
+}
+
+function dropState(name: string): void {
+  const old = state.get(name);
+  state.delete(name);
+  if (old?.location === 'gpu-buffer') old.dispose();
 }
 
 async function handle(request: Request): Promise<unknown> {
@@ -106,19 +153,21 @@ async function handle(request: Request): Promise<unknown> {
     case 'run':
       return run(request);
     case 'unload': {
-      await sessions.get(request.session)?.session.release();
+      const loaded = sessions.get(request.session);
       sessions.delete(request.session);
+      await loaded?.session.release();
       return undefined;
     }
     case 'setState':
+      dropState(request.name);
       state.set(request.name, toOrt(request.value));
       return undefined;
     case 'getState': {
       const kept = state.get(request.name);
-      return kept === undefined ? undefined : fromOrt(kept);
+      return kept === undefined ? undefined : read(kept);
     }
     case 'dropState':
-      state.delete(request.name);
+      dropState(request.name);
       return undefined;
   }
 }
