@@ -34,7 +34,8 @@ async function hello(): Promise<Hello> {
     const hasX264 = av.Codec.findEncoderByName('libx264' as Parameters<typeof av.Codec.findEncoderByName>[0]) !== null;
     return { version: av.getFFmpegInfo().version, encoder: hasX264 ? 'libx264' : '' };
   } catch (error) {
-    return { missing: error instanceof Error ? error.message.split('\n')[0]! : String(error) };
+    const text = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+    return { missing: text.replace(/ imported from .*/, '') };
   }
 }
 
