@@ -1,11 +1,8 @@
-// What `doctor` asks this machine: processor, memory, disk, devices, write permission. Measures nothing, changes nothing.
-import { spawn } from 'node:child_process';
+// What `doctor` asks this machine: processor, memory, disk, write permission. Measures nothing, changes nothing.
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
-import { arch, availableParallelism, cpus, freemem, homedir, platform, release, totalmem } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-export type DeviceReport = { readonly name: string; readonly isAvailable: boolean; readonly reason: string };
+import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { availableMemory } from '../runtime/index.ts';
 
 export type FolderReport = {
   readonly path: string;
@@ -28,14 +25,13 @@ export type MachineReport = {
 export function machineReport(): MachineReport {
   const limit = process.constrainedMemory();
   const memoryBytes = limit > 0 && limit < totalmem() ? limit : totalmem();
-  const available = typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
   return {
     node: process.versions.node,
     system: `${platform()} ${release()} ${arch()}`,
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
     memoryBytes,
-    availableBytes: Math.min(available, memoryBytes),
+    availableBytes: Math.min(availableMemory(), memoryBytes),
   };
 }
 
@@ -58,53 +54,4 @@ export function folderReport(path: string): FolderReport {
     // A file system that does not tell counts as full: the report shows 0.
   }
   return { path: full, exists: near === full, isWritable, freeBytes };
-}
-
-/** Where compiled graphs are kept: `ORRERY_CACHE`, else `orrery` in the user's cache folder. */
-export function cacheFolder(): string {
-  const { ORRERY_CACHE, XDG_CACHE_HOME } = process.env;
-  if (ORRERY_CACHE !== undefined && ORRERY_CACHE !== '') return ORRERY_CACHE;
-  return join(
-    XDG_CACHE_HOME !== undefined && XDG_CACHE_HOME !== '' ? XDG_CACHE_HOME : join(homedir(), '.cache'),
-    'orrery',
-  );
-}
-
-const PROBE = fileURLToPath(
-  new URL(
-    import.meta.url.endsWith('.ts') ? '../../dist/src/cli/probe-device.js' : './probe-device.js',
-    import.meta.url,
-  ),
-);
-
-/** The part of the engine's message that a person can use: without its source positions and our hint to come here. */
-function shortReason(reason: string): string {
-  const line = reason.split('\n')[0]!.replace(/\/\S*onnxruntime_src\S*.*? was false\. /, '');
-  return line.replace(/; use --device cpu.*$/, '').slice(0, 200);
-}
-
-/** Tries a device in a child process, so that a driver that ends its process cannot end ours. */
-export function probeDevice(name: string, signal: AbortSignal, timeoutMs = 30_000): Promise<DeviceReport> {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [PROBE, name], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: timeoutMs,
-      signal,
-    });
-    let text = '';
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    child.on('error', (error) => done({ name, isAvailable: false, reason: error.message }));
-    child.on('close', (code, killedBy) => {
-      const line = text.trim().split('\n').at(-1) ?? '';
-      try {
-        const { isAvailable, reason } = JSON.parse(line) as DeviceReport;
-        done({ name, isAvailable, reason: shortReason(reason) });
-      } catch {
-        const how = killedBy === null ? `exit code ${code}` : `signal ${killedBy}`;
-        done({ name, isAvailable: false, reason: `the engine's process ended with ${how} while trying it` });
-      }
-    });
-  });
 }

@@ -1,6 +1,6 @@
 // `orrery doctor`: what this machine can run. Looks only; uses no network and writes nothing.
 import { Command } from 'commander';
-import { cacheFolder, type DeviceReport, folderReport, machineReport, probeDevice } from '../machine.ts';
+import { folderReport, machineReport } from '../machine.ts';
 import { VERSION } from '../package-info.ts';
 import { bytes, globalsOf, paint, type Session } from '../session.ts';
 import { findModels } from './models.ts';
@@ -31,8 +31,13 @@ type Report = Awaited<ReturnType<typeof examine>>;
 
 async function examine(session: Session) {
   const { mediaBackends, stopIdleMediaProcesses } = await import('../../media/index.ts');
-  const devices: DeviceReport[] = [];
-  for (const name of ['cpu', 'webgpu', 'cuda']) devices.push(await probeDevice(name, session.signal));
+  const { cacheFolder, deviceProblem } = await import('../../runtime/index.ts');
+  const devices = await Promise.all(
+    (['cpu', 'webgpu', 'cuda'] as const).map(async (name) => {
+      const reason = shortReason(await deviceProblem(name));
+      return { name, isAvailable: reason === '', reason };
+    }),
+  );
   const media = await mediaBackends();
   stopIdleMediaProcesses();
   const machine = machineReport();
@@ -50,6 +55,11 @@ async function examine(session: Session) {
     }),
     network: 'none used',
   };
+}
+
+/** The part of the engine's message that a person can use: without its source positions. */
+function shortReason(reason: string): string {
+  return reason.replace(/\/\S*onnxruntime_src\S*.*? was false\. /, '').slice(0, 200);
 }
 
 function describe(report: Report): readonly string[] {
