@@ -21,7 +21,7 @@ export function doctorCommand(session: Session): Command {
     .description('what this machine can run: processor, memory, devices, media, models, folders')
     .addHelpText('after', '\nExample:\n  orrery doctor --json')
     .action(async (_options: object, command: Command) => {
-      const report = await examine(session);
+      const report = await examine();
       if (globalsOf(command).json) session.print(JSON.stringify(report));
       else for (const line of describe(report)) session.print(line);
     });
@@ -29,7 +29,7 @@ export function doctorCommand(session: Session): Command {
 
 type Report = Awaited<ReturnType<typeof examine>>;
 
-async function examine(session: Session) {
+async function examine() {
   const { mediaBackends, stopIdleMediaProcesses } = await import('../../media/index.ts');
   const { cacheFolder, deviceProblem } = await import('../../runtime/index.ts');
   const devices = await Promise.all(
