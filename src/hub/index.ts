@@ -1,3 +1,28 @@
 // Layer 2: what lies on disk between commands: model folders and run folders.
-export { type ModelRecord, openModelFolder, shippedModels } from './model-folder.ts';
-export { createRunFolder, type RunFolder } from './run-folder.ts';
+export { type BadTensor, checkWeights, type WeightsReport } from './check-weights.ts';
+export { cachedSha256, sha256OfFile, sha256Steps } from './checksums.ts';
+export {
+  inspectModel,
+  listModels,
+  type ModelDescription,
+  type ModelFolder,
+  type ModelReport,
+  type ModelSummary,
+  type OpenModelOptions,
+  openModelFolder,
+  readModelFolder,
+  shippedModels,
+  type VerifyEvent,
+  verifyModelFolder,
+  writeModelFolder,
+} from './model-folder.ts';
+export { type FileRecord, type ModelRecord, modelRecordSchema, parseModelRecord } from './record.ts';
+export {
+  createRunFolder,
+  listRuns,
+  type RunFolder,
+  type RunRecord,
+  readEvents,
+  readRun,
+  runFile,
+} from './run-folder.ts';

@@ -52,7 +52,8 @@ export type Runtime = {
   readonly device: Device;
   readonly threads: number;
   load(graph: CompiledGraph, options?: LoadOptions): Promise<Session>;
-  setState(name: string, value: NdArray): Promise<void>;
+  /** Sets a state array. `move` hands the buffer over instead of copying it; the caller must not use it again. */
+  setState(name: string, value: NdArray, options?: { readonly move?: boolean }): Promise<void>;
   getState(name: string): Promise<NdArray | undefined>;
   dropState(name: string): Promise<void>;
   /** Ends the worker at once, also in the middle of a run. */
@@ -143,7 +144,8 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
         [Symbol.asyncDispose]: unload,
       };
     },
-    setState: async (name, value) => void (await call({ type: 'setState', name, value })),
+    setState: async (name, value, { move = false } = {}) =>
+      void (await call({ type: 'setState', name, value }, move ? [value.data.buffer as ArrayBuffer] : [])),
     getState: async (name) => (await call({ type: 'getState', name })) as NdArray | undefined,
     dropState: async (name) => void (await call({ type: 'dropState', name })),
     dispose,

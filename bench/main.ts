@@ -1,0 +1,43 @@
+// `npm run bench NAME [-- --json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
+import { benchEngine } from './engine.ts';
+import type { Figure } from './measure.ts';
+import { benchRender } from './render.ts';
+
+const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
+  engine: benchEngine,
+  render: () => benchRender(),
+};
+
+function table(figures: readonly Figure[]): string {
+  const rows = figures.map((f) => [
+    f.name,
+    f.value.toFixed(f.value < 10 ? 3 : 1),
+    f.unit,
+    f.floor === null ? '' : `${f.isCeiling === true ? '≤' : '≥'} ${f.floor}`,
+    f.floor === null ? '' : f.ok ? 'ok' : 'MISS',
+    f.of,
+  ]);
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((r) => r[i]!.length))) ?? [];
+  return rows
+    .map((r) =>
+      r
+        .map((cell, i) => (i === 1 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+const args = process.argv.slice(2);
+const onlyAt = args.indexOf('--only');
+const only = onlyAt < 0 ? '' : (args[onlyAt + 1] ?? '');
+const name = args[0] ?? '';
+const bench = BENCHES[name];
+if (bench === undefined) {
+  process.stderr.write(`bench: got ${JSON.stringify(name)}, need one of ${Object.keys(BENCHES).join(', ')}\n`);
+  process.exitCode = 2;
+} else {
+  const figures = await bench(only);
+  process.stdout.write(`${args.includes('--json') ? JSON.stringify(figures) : table(figures)}\n`);
+  if (figures.some((f) => !f.ok)) process.exitCode = 1;
+}
