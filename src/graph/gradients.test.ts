@@ -18,6 +18,7 @@ import {
   convTranspose,
   cos,
   cumsum,
+  depthwiseConv,
   div,
   erf,
   exp,
@@ -407,6 +408,15 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   avgPool: [
     { shapes: [[1, 2, 4, 6]], build: (x) => avgPool(x, [2, 3]) },
     { shapes: [[1, 2, 4, 2, 2]], build: (x) => avgPool(x, [2, 1, 2]) },
+  ],
+  depthwiseConv: [
+    {
+      shapes: [
+        [2, 3, 4, 5],
+        [3, 1, 3, 3],
+      ],
+      build: (x, w) => depthwiseConv(x, w, { stride: 2, padding: 1 }),
+    },
   ],
   layerNorm: [
     { shapes: [[3, 5], [5], [5]], build: (x, weight, bias) => layerNorm(x, { weight, bias }) },

@@ -15,6 +15,8 @@ export type ParityCase = {
   readonly weights: ReadonlyMap<string, NdArray>;
   readonly inputs: ReadonlyMap<string, NdArray>;
   readonly outputs: ReadonlyMap<string, NdArray>;
+  /** Tensors named `adapter.…`: a low-rank adapter on top of the weights. */
+  readonly adapter: ReadonlyMap<string, NdArray>;
 };
 
 /** Reads a case file. */
@@ -25,6 +27,7 @@ export function readCase(path: string): ParityCase {
       weights: new Map<string, NdArray>(),
       input: new Map<string, NdArray>(),
       output: new Map<string, NdArray>(),
+      adapter: new Map<string, NdArray>(),
     };
     for (const key of file.tensors.keys()) {
       const dot = key.indexOf('.');
@@ -48,6 +51,7 @@ export function readCase(path: string): ParityCase {
       weights: parts.weights,
       inputs: parts.input,
       outputs: parts.output,
+      adapter: parts.adapter,
     };
   } finally {
     file.close();

@@ -1,6 +1,7 @@
 // All ops by subject. `OPS` lists every record once, for documentation and for tests.
 import { attentionOps } from './attention.ts';
 import { convOps } from './conv.ts';
+import { depthwiseOps } from './depthwise.ts';
 import { elementwiseOps } from './elementwise.ts';
 import { indexOps } from './index-ops.ts';
 import { linearOps } from './linear.ts';
@@ -10,6 +11,7 @@ import { shapeOps } from './shape.ts';
 
 export { attention, rope } from './attention.ts';
 export { avgPool, type ConvGeometry, conv, convTranspose } from './conv.ts';
+export { depthwiseConv } from './depthwise.ts';
 export {
   abs,
   add,
@@ -94,6 +96,7 @@ export const OPS = [
   ...indexOps,
   ...linearOps,
   ...convOps,
+  ...depthwiseOps,
   ...normOps,
   ...attentionOps,
 ] as const;

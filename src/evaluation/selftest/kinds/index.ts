@@ -2,6 +2,7 @@
 import { chunkedTokenizer } from './chunking.ts';
 import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
+import { guardDecoder } from './guard-decoder.ts';
 import type { CaseKind } from './kind.ts';
 import { tokenizerModules } from './modules.ts';
 import { sampledNet } from './pipelines.ts';
@@ -10,6 +11,7 @@ import { ropeTable } from './rope.ts';
 import { analyticSampler, edm, guidance, randomStreams, schedules, trainingScalars } from './sampling.ts';
 import { tokenizer } from './tokenizer.ts';
 import { trainingLoss } from './training.ts';
+import { faceBlur, faceDetector, frameClassifier, pixelation } from './vision.ts';
 
 export const KINDS: readonly CaseKind[] = [
   diffusionNet,
@@ -28,4 +30,9 @@ export const KINDS: readonly CaseKind[] = [
   tokenizerModules,
   fsq,
   patchers,
+  guardDecoder,
+  faceDetector,
+  faceBlur,
+  pixelation,
+  frameClassifier,
 ];
