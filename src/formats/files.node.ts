@@ -1,9 +1,10 @@
 // Small file access helpers for Node: atomic writes, and disk errors in words. No format knowledge.
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { OrreryError } from '../base/index.ts';
+import type { RandomAccess } from './zip.ts';
 
 /** Turns an error of the file system into one that names the path and the next step. */
 export function diskError(error: unknown, action: string, path: string): OrreryError {
@@ -86,4 +87,47 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
     throw diskError(error, 'write', path);
   }
   file.commit();
+}
+
+/** Opens a file for reads at any place. */
+export function openFileAccess(path: string): RandomAccess & { readonly close: () => void } {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new OrreryError('data', `cannot open ${path}: ${isMissing ? 'no such file' : String(error)}`, {
+      cause: error,
+    });
+  }
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) closeSync(fd);
+    isOpen = false;
+  };
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    close();
+    throw new OrreryError('data', `${path} is not a file; name a file`);
+  }
+  return {
+    path,
+    sizeBytes: stat.size,
+    close,
+    read: (offset, length) => {
+      if (!isOpen) throw new OrreryError('internal', `${path} was closed; open it again before reading`);
+      // Checked before memory is taken: a damaged length must not cost gigabytes.
+      if (offset < 0 || length < 0 || offset + length > stat.size) {
+        throw new OrreryError('data', `${path} ended at byte ${stat.size}, need ${offset + length}`);
+      }
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const got = readSync(fd, bytes, done, Math.min(length - done, 2 ** 30), offset + done);
+        if (got === 0) throw new OrreryError('data', `${path} ended at byte ${offset + done}, need ${offset + length}`);
+        done += got;
+      }
+      return bytes;
+    },
+  };
 }

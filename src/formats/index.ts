@@ -10,10 +10,12 @@ export {
 export {
   createPendingFile,
   diskError,
+  openFileAccess,
   type PendingFile,
   writeFileAtomic,
   writeFully,
 } from './files.node.ts';
+export { PICKLE_LIMITS, type Pickle, type PickleValue, readPickle } from './pickle.ts';
 export {
   createSafetensorsWriter,
   openSafetensors,
@@ -35,3 +37,9 @@ export {
   type TensorEntry,
   type TensorSpec,
 } from './safetensors.ts';
+export type { TensorInfo, TensorSource } from './tensor-source.ts';
+export { openShards, openTensors } from './tensors.node.ts';
+export { openTorch, type TorchFile, torchFrom } from './torch.node.ts';
+export { codeNames, type TorchContents, type TorchTensor, torchContents } from './torch.ts';
+export { type TorchTensorSource, writeTorch } from './torch-writer.node.ts';
+export { bytesAccess, openZip, type RandomAccess, type ZipArchive, type ZipEntry } from './zip.ts';

@@ -3,6 +3,7 @@ import { chunkedTokenizer } from './chunking.ts';
 import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
 import { guardDecoder } from './guard-decoder.ts';
+import { jitTokenizer } from './jit.ts';
 import type { CaseKind } from './kind.ts';
 import { tokenizerModules } from './modules.ts';
 import { sampledNet } from './pipelines.ts';
@@ -25,6 +26,7 @@ export const KINDS: readonly CaseKind[] = [
   randomStreams,
   trainingScalars,
   ropeTable,
+  jitTokenizer,
   chunkedTokenizer,
   tokenizer,
   tokenizerModules,
