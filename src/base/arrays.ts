@@ -46,6 +46,22 @@ export function f32(
   return { dtype: 'f32', shape, data: array };
 }
 
+const STORE = {
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  i64: BigInt64Array,
+  i32: Int32Array,
+  u8: Uint8Array,
+  i8: Int8Array,
+  bool: Uint8Array,
+} as const;
+
+/** A tensor of zeros. */
+export function zeros(dtype: DType, shape: readonly number[]): NdArray {
+  return { dtype, shape, data: new STORE[dtype](sizeOf(shape)) };
+}
+
 const f32Word = new Float32Array(1);
 const u32Word = new Uint32Array(f32Word.buffer);
 

@@ -12,6 +12,7 @@ export {
   sizeOf,
   type TypedData,
   toF32,
+  zeros,
 } from './arrays.ts';
 export {
   assert,

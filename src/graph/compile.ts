@@ -140,28 +140,32 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     }
   }
 
-  // Outputs get the caller's names through Identity: a value may be two outputs, or an input at the same time.
-  current = 'out';
+  // An output takes the caller's name where a node writes it; through Identity where that cannot be: a value may be two
+  // outputs, or an input or constant at the same time.
+  const written = new Set(nodes.flatMap((n) => n.outputs));
+  const renamed = new Map<string, string>();
   const onnxOutputs: OnnxValue[] = [];
+  const copies: OnnxNode[] = [];
   for (const [i, t] of tensors.entries()) {
     const id = names[i]!;
-    nodes.push({
-      type: 'Identity',
-      name: `out_${id}`,
-      domain: '',
-      inputs: [valueNames.get(t.node)![t.index]!],
-      outputs: [id],
-      attrs: {},
-    });
+    const value = valueNames.get(t.node)![t.index]!;
+    if (written.has(value) && !renamed.has(value)) renamed.set(value, id);
+    else copies.push({ type: 'Identity', name: `out_${id}`, domain: '', inputs: [value], outputs: [id], attrs: {} });
     onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
   }
-  const onnx = writeOnnx({ graphName: name, nodes, initializers, inputs, outputs: onnxOutputs });
+  const rename = (list: readonly string[]): string[] => list.map((v) => renamed.get(v) ?? v);
+  const finished = [...nodes, ...copies].map((n) => ({
+    ...n,
+    inputs: rename(n.inputs),
+    outputs: rename(n.outputs),
+  }));
+  const onnx = writeOnnx({ graphName: name, nodes: finished, initializers, inputs, outputs: onnxOutputs });
   const operators: Record<string, number> = {};
-  for (const n of nodes) {
+  for (const n of finished) {
     const type = n.domain === '' ? n.type : `${n.domain}:${n.type}`;
     operators[type] = (operators[type] ?? 0) + 1;
   }
-  return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: nodes.length, operators };
+  return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: finished.length, operators };
 }
 
 /** The passes in order. Exported for tests and for counting. */

@@ -2,8 +2,8 @@
 // no session lives anywhere else.
 import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { assert, type DType, type ErrorCode, type NdArray, OrreryError, type TypedData } from '../base/index.ts';
-import { compile, input } from '../graph/index.ts';
+import { assert, type DType, type ErrorCode, type NdArray, OrreryError, type TypedData, zeros } from '../base/index.ts';
+import { compile, input, ProtoWriter } from '../graph/index.ts';
 import type { LoadRequest, Reply, Request, RunRequest } from './protocol.ts';
 
 const ORT_TYPE: Readonly<Record<DType, ort.Tensor.Type>> = {
@@ -36,6 +36,35 @@ function fromOrt(t: ort.Tensor): NdArray {
   return { dtype, shape: [...t.dims], data: view.slice() };
 }
 
+// The binding of 1.30 copies every CPU result of a run into a new ArrayBuffer, also one that was written into an array of
+// ours: for training state that is a copy of everything at every step, in memory that has never been touched. It converts
+// results in their order and stops with an error at one that is no tensor. So each CPU graph gets an empty sequence as its
+// first result: the run is over by then, all results are in our arrays, and nothing is copied (docs/decisions/training-step.md).
+const NO_COPY = '__no_copy';
+const NO_COPY_ERROR = /non tensor type/i;
+
+/** The model with an empty sequence as its first output: protobuf joins the two graph messages. */
+function withoutCopies(onnx: Uint8Array): Uint8Array {
+  const w = new ProtoWriter();
+  w.message(7, (graph) => {
+    graph.message(1, (node) => {
+      node.string(2, NO_COPY);
+      node.string(3, NO_COPY);
+      node.string(4, 'SequenceEmpty');
+    });
+    graph.message(12, (output) => {
+      output.string(1, NO_COPY);
+      // TypeProto.sequence_type of float32 tensors.
+      output.message(2, (type) => type.message(4, (s) => s.message(1, (t) => t.message(1, (e) => e.int(1, 1)))));
+    });
+  });
+  const head = w.finish();
+  const joined = new Uint8Array(head.length + onnx.length);
+  joined.set(head);
+  joined.set(onnx, head.length);
+  return joined;
+}
+
 type Loaded = {
   session: ort.InferenceSession;
   readonly request: LoadRequest;
@@ -66,7 +95,7 @@ async function create(r: LoadRequest, onDevice: ReadonlySet<string>): Promise<or
     },
   };
   try {
-    return await ort.InferenceSession.create(r.onnx, options);
+    return await ort.InferenceSession.create(r.device === 'cpu' ? withoutCopies(r.onnx) : r.onnx, options);
   } catch (cause) {
     const text = String((cause as Error).message ?? cause);
     if (r.device !== 'cpu' && /provider|vulkan|webgpu|cuda|adapter|device/i.test(text)) {
@@ -111,6 +140,7 @@ async function run(r: RunRequest): Promise<Record<string, NdArray>> {
     // The same tensor as feed and as fetch: ONNX Runtime writes the result over the old value.
     fetches[name] = (r.inPlace && isCpu ? state.get(key) : undefined) ?? null;
   }
+  if (isCpu) return runInto(loaded, feeds, fetches, r);
   const results = await loaded.session.run(feeds, fetches as ort.InferenceSession.OnnxValueMapType);
   for (const [name, key] of Object.entries(r.keep)) {
     const [old, next] = [state.get(key), results[name]! as ort.Tensor];
@@ -120,6 +150,33 @@ async function run(r: RunRequest): Promise<Record<string, NdArray>> {
   const out: Record<string, NdArray> = {};
   for (const name of r.fetch) out[name] = await read(results[name]! as ort.Tensor);
   return out;
+}
+
+/** A CPU run that writes all results into arrays made here. */
+async function runInto(
+  loaded: Loaded,
+  feeds: Record<string, ort.Tensor>,
+  fetches: Record<string, ort.Tensor | null>,
+  r: RunRequest,
+): Promise<Record<string, NdArray>> {
+  const made = new Map<string, NdArray>();
+  for (const { name, isTensor, ...meta } of loaded.session.outputMetadata) {
+    if (!isTensor || fetches[name] !== null) continue;
+    const { type, shape } = meta as { type: ort.Tensor.Type; shape: readonly number[] };
+    const dtype = DTYPE_OF.get(type);
+    assert(dtype !== undefined, `ONNX Runtime gives a tensor of type ${type}`);
+    const value = zeros(dtype, shape);
+    made.set(name, value);
+    fetches[name] = toOrt(value);
+  }
+  fetches[NO_COPY] = null;
+  try {
+    await loaded.session.run(feeds, fetches as ort.InferenceSession.OnnxValueMapType);
+  } catch (error) {
+    if (!NO_COPY_ERROR.test(String((error as Error).message))) throw error;
+  }
+  for (const [name, key] of Object.entries(r.keep)) state.set(key, fetches[name]!);
+  return Object.fromEntries(r.fetch.map((name) => [name, made.get(name) ?? fromOrt(fetches[name]!)]));
 }
 
 const readers = new Map<string, Promise<ort.InferenceSession>>();
