@@ -17,7 +17,7 @@ const casesIn = (folder: string): string[] =>
 
 /** Cases that must pass in every output; the others may still be unsupported, never failing. */
 const REQUIRED =
-  /^(dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq|temporal_chunking|retinaface_|face_blur_|pixelate|video_safety_|llama|qwen3_)/;
+  /^(psnr|ssim|msssim|resize|dreamsim|fvd|frechet|mmd|lpips|code_usage|sampson|ransac|tse|eightpoint|ftheta|pose_|iou|physics_iq|motion|dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq|temporal_chunking|retinaface_|face_blur_|pixelate|video_safety_|llama|qwen3_)/;
 
 async function check(files: readonly string[]): Promise<void> {
   const results: SelftestResult[] = [];
@@ -37,7 +37,7 @@ const hasShared = existsSync(shared);
 if (!hasShared) console.info(`skipped: all parity cases (no folder ${shared})`);
 describe.skipIf(!hasShared)('all parity cases', () => {
   for (const family of hasShared
-    ? readdirSync(shared).filter((name) => /^(diffusion|tokenizer|guardrail)$/.test(name))
+    ? readdirSync(shared).filter((name) => /^(diffusion|tokenizer|guardrail|metrics)$/.test(name))
     : []) {
     it(family, async () => check(casesIn(join(shared, family))), 300_000);
   }

@@ -1,5 +1,5 @@
 // A parity case in memory: a safetensors file with weights, inputs and the outputs of a reference, options in its metadata.
-import { InputError, type NdArray, OrreryError } from '../../base/index.ts';
+import { InputError, type NdArray, OrreryError, toF32 } from '../../base/index.ts';
 import { openSafetensors } from '../../formats/index.ts';
 
 /** One case file, read and sorted by prefix. */
@@ -17,6 +17,8 @@ export type ParityCase = {
   readonly outputs: ReadonlyMap<string, NdArray>;
   /** Tensors named `adapter.…`: a low-rank adapter on top of the weights. */
   readonly adapter: ReadonlyMap<string, NdArray>;
+  /** The float64 tensors unrounded, by full name (`input.…`, `output.…`). */
+  readonly doubles: ReadonlyMap<string, Float64Array>;
 };
 
 /** Reads a case file. */
@@ -29,7 +31,9 @@ export function readCase(path: string): ParityCase {
       output: new Map<string, NdArray>(),
       adapter: new Map<string, NdArray>(),
     };
-    for (const key of file.tensors.keys()) {
+    const doubles = new Map<string, Float64Array>();
+    for (const [key, { dtype }] of file.tensors) {
+      if (dtype === 'f64') doubles.set(key, file.readF64(key));
       const dot = key.indexOf('.');
       const part = parts[key.slice(0, dot) as keyof typeof parts];
       // Other prefixes hold the same weights in another spelling.
@@ -52,6 +56,7 @@ export function readCase(path: string): ParityCase {
       inputs: parts.input,
       outputs: parts.output,
       adapter: parts.adapter,
+      doubles,
     };
   } finally {
     file.close();
@@ -81,6 +86,35 @@ export function inputOf(c: ParityCase, name: string): NdArray & { readonly data:
     );
   }
   return array as NdArray & { readonly data: Float32Array };
+}
+
+/** An input of any numeric type as doubles, float64 unrounded, with its shape. */
+export function doublesOf(
+  c: ParityCase,
+  name: string,
+): { readonly shape: readonly number[]; readonly data: Float64Array } {
+  const array = c.inputs.get(name);
+  if (array === undefined) {
+    throw new InputError(`${c.name}: input.${name}`, { got: undefined, need: 'a tensor of that name' }, 'data');
+  }
+  const isFloat = array.dtype === 'f32' || array.dtype === 'f16' || array.dtype === 'bf16';
+  const data =
+    c.doubles.get(`input.${name}`) ??
+    Float64Array.from(isFloat ? toF32(array) : Array.from(array.data as ArrayLike<number | bigint>, Number));
+  return { shape: array.shape, data };
+}
+
+/** The uint8 input of that name. */
+export function bytesOf(c: ParityCase, name: string): NdArray & { readonly data: Uint8Array } {
+  const array = c.inputs.get(name);
+  if (array === undefined || (array.dtype !== 'u8' && array.dtype !== 'bool')) {
+    throw new InputError(
+      `${c.name}: input.${name}`,
+      { got: array?.dtype, need: 'a uint8 tensor of that name' },
+      'data',
+    );
+  }
+  return array as NdArray & { readonly data: Uint8Array };
 }
 
 /** A number among the options. */

@@ -2,8 +2,13 @@
 import { type NdArray, toF32 } from '../../base/index.ts';
 import type { ParityCase } from './case.ts';
 
+/** A computed output: a tensor, or doubles with a shape. */
+export type Computed =
+  | NdArray
+  | { readonly dtype: 'f64'; readonly shape: readonly number[]; readonly data: Float64Array };
+
 /** ‖got − want‖/‖want‖, or ‖got‖ where want is zero; NaN when the shapes differ. Integers are compared without rounding. */
-export function relativeL2(got: NdArray, want: NdArray): number {
+export function relativeL2(got: Computed, want: Computed): number {
   if (got.shape.length !== want.shape.length || got.shape.some((d, i) => d !== want.shape[i])) return Number.NaN;
   const a = wide(got);
   const b = wide(want);
@@ -16,7 +21,9 @@ export function relativeL2(got: NdArray, want: NdArray): number {
   return size === 0 ? Math.sqrt(difference) : Math.sqrt(difference / size);
 }
 
-function wide(array: NdArray): ArrayLike<number> {
+/** The values as numbers. */
+export function wide(array: Computed): ArrayLike<number> {
+  if (array.dtype === 'f64') return array.data;
   const isFloat = array.dtype === 'f32' || array.dtype === 'f16' || array.dtype === 'bf16';
   return isFloat ? toF32(array) : Float64Array.from(array.data as ArrayLike<number | bigint>, Number);
 }

@@ -4,7 +4,8 @@ import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
 import { guardDecoder } from './guard-decoder.ts';
 import { jitTokenizer } from './jit.ts';
-import type { CaseKind } from './kind.ts';
+import type { CaseKind, PlainKind } from './kind.ts';
+import { METRICS } from './metric-kinds.ts';
 import { tokenizerModules } from './modules.ts';
 import { sampledNet } from './pipelines.ts';
 import { fsq, patchers } from './quantizers.ts';
@@ -14,7 +15,7 @@ import { tokenizer } from './tokenizer.ts';
 import { trainingLoss } from './training.ts';
 import { faceBlur, faceDetector, frameClassifier, pixelation } from './vision.ts';
 
-export const KINDS: readonly CaseKind[] = [
+export const KINDS: readonly (CaseKind | PlainKind)[] = [
   diffusionNet,
   diffusersNet,
   trainingLoss,
@@ -37,4 +38,5 @@ export const KINDS: readonly CaseKind[] = [
   faceBlur,
   pixelation,
   frameClassifier,
+  ...METRICS,
 ];
