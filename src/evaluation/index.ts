@@ -1,2 +1,41 @@
-// Layer 4: is the network right, and is the world right? Today: the self-test against reference cases.
+// Layer 4: is the network right, and is the world right? Parity with reference cases, metrics, baselines, benchmarks.
+export { type Baseline, constantVelocity, repeatLastFrame } from './baselines.ts';
+export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';
+export { eightPoint, type RansacOptions, type RansacResult, ransacFundamental } from './geometry/fundamental.ts';
+export { absoluteError, cameraControlError, relativeError, type Similarity, umeyama } from './geometry/poses.ts';
+export {
+  aggregatePairs,
+  canvasScale,
+  type Matches,
+  type PairError,
+  pairError,
+  sampsonPixels,
+  sampsonSquared,
+} from './geometry/sampson.ts';
+export { codebookUsage } from './metrics/codebook.ts';
+export { denseFlow, endpointError, warpBack } from './metrics/flow.ts';
+export { type Features, type Frechet, frechetDistance, polynomialMmd } from './metrics/frechet.ts';
+export { type IouSummary, iouOf, maskOverlap, type Overlap, summariseIou } from './metrics/masks.ts';
+export { type MotionOptions, type MotionStages, motionMasks } from './metrics/motion-mask.ts';
+export { cosineDistance, dreamSimEmbedding, type LayerFeatures, lpipsLayers } from './metrics/perceptual.ts';
+export {
+  type PhysicsIqMeasures,
+  type PhysicsIqScore,
+  type PhysicsIqTotal,
+  type PhysicsIqView,
+  physicsIqScore,
+  physicsIqView,
+} from './metrics/physics-iq.ts';
+export {
+  meanSquaredError,
+  meanSquaredErrors,
+  PSNR_CAP,
+  psnrPicture,
+  psnrTokenBench,
+  psnrTraining,
+} from './metrics/psnr.ts';
+export { type MsSsim, msSsim, type PictureSize, ssimGaussian, ssimMap, ssimUniform } from './metrics/ssim.ts';
+export { type OpenCvFilter, resizeOpenCv, resizeOpenCvBytes } from './resize/opencv.ts';
+export { type PillowFilter, resizePillow } from './resize/pillow.ts';
+export { resizeTorch, type TorchFilter } from './resize/torch.ts';
 export * from './selftest/index.ts';
