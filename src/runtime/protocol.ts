@@ -14,6 +14,15 @@ export type LoadRequest = {
   readonly profile: string | undefined;
 };
 
+/** Where an output is written into a state array: rows `at` … of `axis`, the first `count` rows of the output. */
+export type Append = {
+  readonly state: string;
+  readonly axis: number;
+  readonly at: number;
+  /** Default: all rows of the output. */
+  readonly count?: number;
+};
+
 export type RunRequest = {
   readonly type: 'run';
   readonly session: number;
@@ -26,6 +35,8 @@ export type RunRequest = {
   readonly keep: Readonly<Record<string, string>>;
   /** True: kept outputs are written over the memory of the state array that they replace (CPU). */
   readonly inPlace: boolean;
+  /** Graph output → part of a state array that it overwrites. */
+  readonly append: Readonly<Record<string, Append>>;
 };
 
 export type Request =

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { assert, type NdArray, OrreryError, sizeOf, throwIfAborted } from '../base/index.ts';
 import type { CompiledGraph } from '../graph/index.ts';
 import { requireDevice } from './device.ts';
-import type { Device, Reply, Request } from './protocol.ts';
+import type { Append, Device, Reply, Request } from './protocol.ts';
 
 export type RuntimeOptions = {
   /** Default 'cpu'. */
@@ -32,6 +32,11 @@ export type RunOptions = {
    * everything else that still reads the old value. Default false.
    */
   readonly inPlace?: boolean;
+  /**
+   * Graph output → rows of a state array that it overwrites after the run: how a cache of keys and values grows without its whole
+   * being copied. The state stays in main memory.
+   */
+  readonly append?: Readonly<Record<string, Append>>;
   /** Move the buffers of the feeds to the worker instead of copying them; the caller must not use them again. */
   readonly moveFeeds?: boolean;
   /** Checked before the run starts; a run itself cannot be stopped, so one run should be one step. */
@@ -124,7 +129,7 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
       };
       return {
         graph,
-        async run(feeds, { fetch, state = {}, keep = {}, inPlace = false, moveFeeds = false, signal } = {}) {
+        async run(feeds, { fetch, state = {}, keep = {}, append = {}, inPlace = false, moveFeeds = false, signal } = {}) {
           assert(open, 'run of a disposed session');
           throwIfAborted(signal);
           for (const { name, dtype, shape } of graph.inputs) {
@@ -135,9 +140,9 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
               fed.dtype === dtype && sizeOf(fed.shape) === sizeOf(shape) && fed.shape.every((d, i) => d === shape[i]);
             assert(fits, `input ${name}: got ${fed.dtype} [${fed.shape}], the graph has ${dtype} [${shape}]`);
           }
-          const wanted = fetch ?? graph.outputs.map((o) => o.name).filter((n) => keep[n] === undefined);
+          const wanted = fetch ?? graph.outputs.map((o) => o.name).filter((n) => keep[n] === undefined && append[n] === undefined);
           const move = moveFeeds ? [...new Set(Object.values(feeds).map((f) => f.data.buffer as ArrayBuffer))] : [];
-          const result = await call({ type: 'run', session, feeds, state, fetch: wanted, keep, inPlace }, move);
+          const result = await call({ type: 'run', session, feeds, state, fetch: wanted, keep, append, inPlace }, move);
           return result as Record<string, NdArray>;
         },
         dispose: unload,

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { assert, type DType, type ErrorCode, type NdArray, OrreryError, type TypedData, zeros } from '../base/index.ts';
 import { compile, input, ProtoWriter } from '../graph/index.ts';
-import type { LoadRequest, Reply, Request, RunRequest } from './protocol.ts';
+import type { Append, LoadRequest, Reply, Request, RunRequest } from './protocol.ts';
 
 const ORT_TYPE: Readonly<Record<DType, ort.Tensor.Type>> = {
   f32: 'float32',
@@ -135,7 +135,7 @@ async function run(r: RunRequest): Promise<Record<string, NdArray>> {
     feeds[name] = kept;
   }
   const fetches: Record<string, ort.Tensor | null> = {};
-  for (const name of r.fetch) fetches[name] = null;
+  for (const name of [...r.fetch, ...Object.keys(r.append)]) fetches[name] = null;
   for (const [name, key] of Object.entries(r.keep)) {
     // The same tensor as feed and as fetch: ONNX Runtime writes the result over the old value.
     fetches[name] = (r.inPlace && isCpu ? state.get(key) : undefined) ?? null;
@@ -147,6 +147,7 @@ async function run(r: RunRequest): Promise<Record<string, NdArray>> {
     state.set(key, next);
     if (old !== undefined && old !== next && old.location === 'gpu-buffer') old.dispose();
   }
+  for (const [name, place] of Object.entries(r.append)) appendRows(await read(results[name]! as ort.Tensor), place);
   const out: Record<string, NdArray> = {};
   for (const name of r.fetch) out[name] = await read(results[name]! as ort.Tensor);
   return out;
@@ -176,7 +177,30 @@ async function runInto(
     if (!NO_COPY_ERROR.test(String((error as Error).message))) throw error;
   }
   for (const [name, key] of Object.entries(r.keep)) state.set(key, fetches[name]!);
+  for (const [name, place] of Object.entries(r.append)) appendRows(made.get(name)!, place);
   return Object.fromEntries(r.fetch.map((name) => [name, made.get(name) ?? fromOrt(fetches[name]!)]));
+}
+
+/** Copies the first rows of `part` along an axis into a state array. */
+function appendRows(part: NdArray, { state: key, axis, at, count = part.shape[axis]! }: Append): void {
+  const target = state.get(key);
+  assert(target !== undefined && target.location === 'cpu', `state ${key} is not set in main memory`);
+  const rows = target.dims[axis]!;
+  const fits =
+    DTYPE_OF.get(target.type) === part.dtype &&
+    target.dims.length === part.shape.length &&
+    part.shape.every((d, i) => i === axis || d === target.dims[i]) &&
+    count <= part.shape[axis]! &&
+    at + count <= rows;
+  assert(fits, `rows ${at} to ${at + count} of state ${key} [${target.dims}] from [${part.shape}]`);
+  const inner = part.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = part.shape.slice(0, axis).reduce((a, b) => a * b, 1);
+  const from = part.data as Float32Array;
+  const to = target.data as Float32Array;
+  for (let i = 0; i < outer; i++) {
+    const start = i * part.shape[axis]! * inner;
+    to.set(from.subarray(start, start + count * inner), (i * rows + at) * inner);
+  }
 }
 
 const readers = new Map<string, Promise<ort.InferenceSession>>();

@@ -62,3 +62,14 @@ export {
   type SigmaDistribution,
   sigmaFromUniform,
 } from './training-noise.ts';
+export {
+  checkTokenSampling,
+  drawToken,
+  largest,
+  PREDICT1_TOKENS,
+  sampleToken,
+  type TokenDistribution,
+  type TokenSampling,
+  tokenDistribution,
+  tokenUniforms,
+} from './tokens.ts';

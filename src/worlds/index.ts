@@ -1,4 +1,13 @@
 // Layer 4: pipelines from a request to a world, as streams of typed events.
+export { type GenerateTokensOptions, generateTokens, type TokenEvent } from './autoregressive/generate-tokens.ts';
+export {
+  autoregressiveWeights,
+  type FeedOptions,
+  openTokenModel,
+  type SequenceOptions,
+  type TokenModel,
+  type TokenModelOptions,
+} from './autoregressive/token-model.ts';
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
 export { type OpenedNano, openNano } from './open-nano.ts';
 export {

@@ -1,4 +1,5 @@
 // All kinds of parity cases; the first one that matches is used.
+import { tokenGeneration, tokenLoss, tokenTransformer } from './autoregressive.ts';
 import { chunkedTokenizer } from './chunking.ts';
 import { diffusersNet } from './diffusers-net.ts';
 import { diffusionNet } from './diffusion-net.ts';
@@ -11,6 +12,7 @@ import { sampledNet } from './pipelines.ts';
 import { fsq, patchers } from './quantizers.ts';
 import { ropeTable } from './rope.ts';
 import { analyticSampler, edm, guidance, randomStreams, schedules, trainingScalars } from './sampling.ts';
+import { absoluteTables, rotaryTables, tokenSampling } from './token-tables.ts';
 import { tokenizer } from './tokenizer.ts';
 import { trainingLoss } from './training.ts';
 import { faceBlur, faceDetector, frameClassifier, pixelation } from './vision.ts';
@@ -18,6 +20,12 @@ import { faceBlur, faceDetector, frameClassifier, pixelation } from './vision.ts
 export const KINDS: readonly (CaseKind | PlainKind)[] = [
   diffusionNet,
   diffusersNet,
+  tokenTransformer,
+  tokenGeneration,
+  tokenLoss,
+  rotaryTables,
+  absoluteTables,
+  tokenSampling,
   trainingLoss,
   sampledNet,
   analyticSampler,
