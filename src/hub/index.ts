@@ -1,6 +1,19 @@
 // Layer 2: what lies on disk between commands: model folders and run folders.
 export { type BadTensor, checkWeights, type WeightsReport } from './check-weights.ts';
 export { cachedSha256, sha256OfFile, sha256Steps } from './checksums.ts';
+export { assembleTensor, type Shapes, type TensorPart, type TensorPlan } from './keys/assemble.ts';
+export {
+  type AutoregressiveLayout,
+  autoregressiveLayout,
+  fromNemo,
+  fromTransformerEngine,
+  type HeadCounts,
+  isUnusedAutoregressiveKey,
+  mergeTensorParallel,
+  tensorParallelAxis,
+  tensorParallelShard,
+  toTransformerEngine,
+} from './keys/autoregressive.ts';
 export {
   inspectModel,
   listModels,

@@ -129,7 +129,10 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
       };
       return {
         graph,
-        async run(feeds, { fetch, state = {}, keep = {}, append = {}, inPlace = false, moveFeeds = false, signal } = {}) {
+        async run(
+          feeds,
+          { fetch, state = {}, keep = {}, append = {}, inPlace = false, moveFeeds = false, signal } = {},
+        ) {
           assert(open, 'run of a disposed session');
           throwIfAborted(signal);
           for (const { name, dtype, shape } of graph.inputs) {
@@ -140,7 +143,8 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
               fed.dtype === dtype && sizeOf(fed.shape) === sizeOf(shape) && fed.shape.every((d, i) => d === shape[i]);
             assert(fits, `input ${name}: got ${fed.dtype} [${fed.shape}], the graph has ${dtype} [${shape}]`);
           }
-          const wanted = fetch ?? graph.outputs.map((o) => o.name).filter((n) => keep[n] === undefined && append[n] === undefined);
+          const wanted =
+            fetch ?? graph.outputs.map((o) => o.name).filter((n) => keep[n] === undefined && append[n] === undefined);
           const move = moveFeeds ? [...new Set(Object.values(feeds).map((f) => f.data.buffer as ArrayBuffer))] : [];
           const result = await call({ type: 'run', session, feeds, state, fetch: wanted, keep, append, inPlace }, move);
           return result as Record<string, NdArray>;

@@ -50,6 +50,17 @@ export {
   type SigmaRange,
 } from './schedules.ts';
 export {
+  checkTokenSampling,
+  drawToken,
+  largest,
+  PREDICT1_TOKENS,
+  sampleToken,
+  type TokenDistribution,
+  type TokenSampling,
+  tokenDistribution,
+  tokenUniforms,
+} from './tokens.ts';
+export {
   AUGMENT_SIGMA,
   AUGMENT_SIGMA_7B,
   CONSTANT_AFTER_WARM_UP,
@@ -62,14 +73,3 @@ export {
   type SigmaDistribution,
   sigmaFromUniform,
 } from './training-noise.ts';
-export {
-  checkTokenSampling,
-  drawToken,
-  largest,
-  PREDICT1_TOKENS,
-  sampleToken,
-  type TokenDistribution,
-  type TokenSampling,
-  tokenDistribution,
-  tokenUniforms,
-} from './tokens.ts';

@@ -122,10 +122,18 @@ export function tokenUniforms(seed: number, step: number): (place: number) => nu
 }
 
 /** The next token of step `step` of a run with seed `seed`. */
-export function sampleToken(logits: Float32Array, sampling: TokenSampling, key: { seed: number; step: number }): number {
+export function sampleToken(
+  logits: Float32Array,
+  sampling: TokenSampling,
+  key: { seed: number; step: number },
+): number {
   const bad = logits.findIndex((v) => Number.isNaN(v));
   if (bad >= 0) {
-    throw new InputError('logits', { got: `NaN at token ${bad}`, need: 'numbers', why: 'damaged weights or an overflow' }, 'model');
+    throw new InputError(
+      'logits',
+      { got: `NaN at token ${bad}`, need: 'numbers', why: 'damaged weights or an overflow' },
+      'model',
+    );
   }
   return drawToken(tokenDistribution(logits, sampling), tokenUniforms(key.seed, key.step));
 }

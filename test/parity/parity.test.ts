@@ -17,7 +17,7 @@ const casesIn = (folder: string): string[] =>
 
 /** Cases that must pass in every output; the others may still be unsupported, never failing. */
 const REQUIRED =
-  /^(psnr|ssim|msssim|resize|dreamsim|fvd|frechet|mmd|lpips|code_usage|sampson|ransac|tse|eightpoint|ftheta|pose_|iou|physics_iq|motion|dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq|temporal_chunking|retinaface_|face_blur_|pixelate|video_safety_|llama|qwen3_)/;
+  /^(tf_|generate_|abs_pos|sampling$|checkpoint_layouts|dd_|psnr|ssim|msssim|resize|dreamsim|fvd|frechet|mmd|lpips|code_usage|sampson|ransac|tse|eightpoint|ftheta|pose_|iou|physics_iq|motion|dit_|v2w_|mv_|action_|diffusers_|pipeline_mv|rope_|edm_|sigma_|sampler_|cfg|rng|pipeline_t2w|pipeline_v2w|train_|training_scalars|haar|rearrange|causal_conv3d|attention_blocks|resnet_blocks|hybrid_resample|cv_|ci_|dv_|di_|fsq|residual_fsq|temporal_chunking|retinaface_|face_blur_|pixelate|video_safety_|llama|qwen3_)/;
 
 async function check(files: readonly string[]): Promise<void> {
   const results: SelftestResult[] = [];

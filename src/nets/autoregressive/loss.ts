@@ -50,7 +50,10 @@ export function nextTokenLabels(
   const [b, s] = tokens.shape as [number, number];
   const { ignoreFirst, ignore = VIDEO_PAD } = options;
   if (tokens.dtype !== 'i64' || tokens.shape.length !== 2 || s < 2) {
-    throw new OrreryError('input', `tokens: got ${tokens.dtype} [${tokens.shape}], need int64 [B, S] with S of 2 or more`);
+    throw new OrreryError(
+      'input',
+      `tokens: got ${tokens.dtype} [${tokens.shape}], need int64 [B, S] with S of 2 or more`,
+    );
   }
   const source = tokens.data as BigInt64Array;
   const data = new BigInt64Array(b * (s - 1));

@@ -80,7 +80,11 @@ export function rotaryRows(
     const frequencies = rotary.yarn === undefined ? plain : yarnFrequencies(plain, rotary.yarn, rotary.yarn.original);
     const magnitude = rotary.isInterleaved && rotary.yarn !== undefined ? yarnMagnitude(rotary.yarn.scale) : 1;
     for (const [row, p] of positions.entries()) {
-      write(row, Array.from(frequencies, (f) => fround(p * f)), magnitude);
+      write(
+        row,
+        Array.from(frequencies, (f) => fround(p * f)),
+        magnitude,
+      );
     }
     return { cos, sin };
   }

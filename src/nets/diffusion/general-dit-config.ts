@@ -10,7 +10,7 @@ export type GeneralDitConfig = {
   readonly kind: 'general-dit';
   /** Largest latent size; fixes the rows of learned position tables. */
   readonly maxLatent: Grid;
-  /** Latent channels plus condition mask and camera channels; not padding mask, view and trajectory channels. */
+  /** Latent channels plus condition mask and camera channels; not padding mask, code, view and trajectory channels. */
   readonly inChannels: number;
   readonly outChannels: number;
   readonly patchSpatial: number;
@@ -39,8 +39,18 @@ export type GeneralDitConfig = {
   readonly views?: ViewsConfig;
   /** A 7-vector of a robot's action steers the modulation. */
   readonly hasAction?: boolean;
+  /** The diffusion decoder: codes of a discrete tokenizer as further channels. */
+  readonly tokenCondition?: TokenCondition;
   /** ε of the query and key norms: 1e-6; 1e-5 in the diffusers implementation. */
   readonly queryKeyEps: number;
+};
+
+/** Codes beside the latent; row 0 of the embedding also stands for "no condition". */
+export type TokenCondition = {
+  /** Number of codes. */
+  readonly vocabulary: number;
+  /** Channels of an embedded code. */
+  readonly width: number;
 };
 
 /** Options of the multi-view networks. */
@@ -87,6 +97,14 @@ export const PREDICT1_14B: GeneralDitConfig = {
   ropeRatios: { t: 2, h: 2, w: 2 },
 };
 
+/** `nvidia/Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p`: from codes of DV8x16x16 to latents of CV8x8x8. */
+export const PREDICT1_7B_DECODER: GeneralDitConfig = {
+  ...PREDICT1_7B,
+  ropeRatios: { t: 1, h: 1.5, w: 1.5 },
+  extraPositions: 'none',
+  tokenCondition: { vocabulary: 64000, width: 32 },
+};
+
 const SUB_BLOCKS: Readonly<Record<string, SubBlock>> = {
   fa: 'fa',
   full_attn: 'fa',
@@ -104,6 +122,8 @@ const KNOWN = new Set(
     'pos_emb_cls pos_emb_interpolation affline_emb_norm use_adaln_lora adaln_lora_dim rope_h_extrapolation_ratio',
     'rope_w_extrapolation_ratio rope_t_extrapolation_ratio extra_per_block_abs_pos_emb extra_per_block_abs_pos_emb_type',
     'extra_h_extrapolation_ratio extra_w_extrapolation_ratio extra_t_extrapolation_ratio add_augment_sigma_embedding',
+    'is_diffusion_decoder diffusion_decoder_condition_on_sigma diffusion_decoder_condition_on_token',
+    'diffusion_decoder_token_condition_voc_size diffusion_decoder_token_condition_dim',
     'n_views view_condition_dim concat_view_embedding add_repeat_frame_embedding traj_condition_dim concat_traj_embedding',
   ].flatMap((line) => line.split(' ')),
 );
@@ -125,6 +145,7 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
   };
   only('pos_emb_cls', 'rope3d');
   only('use_cross_attn_mask', false);
+  only('diffusion_decoder_condition_on_sigma', false);
   const ratios = (prefix: string): RopeRatios => ({
     t: number(`${prefix}_t_extrapolation_ratio`, 1),
     h: number(`${prefix}_h_extrapolation_ratio`, 1),
@@ -165,6 +186,14 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
     extraRatios: ratios('extra'),
     hasAugmentSigma: options.add_augment_sigma_embedding === true,
     ...(isMultiView ? { views } : {}),
+    ...(options.diffusion_decoder_condition_on_token === true
+      ? {
+          tokenCondition: {
+            vocabulary: number('diffusion_decoder_token_condition_voc_size', 64000),
+            width: number('diffusion_decoder_token_condition_dim', 32),
+          },
+        }
+      : {}),
     ...(/^(.*\.)?ActionConditional/.test(String(options.class ?? '')) ? { hasAction: true } : {}),
     queryKeyEps: 1e-6,
   };

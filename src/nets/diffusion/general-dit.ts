@@ -15,6 +15,7 @@ import {
   geluTanh,
   layerNorm,
   linear,
+  matmul,
   mul,
   repeat,
   reshape,
@@ -27,7 +28,7 @@ import {
   transpose,
 } from '../../graph/index.ts';
 import { type Init, scoped, type Weights } from '../orrery/weights.ts';
-import type { GeneralDitConfig, ViewsConfig } from './general-dit-config.ts';
+import type { GeneralDitConfig, TokenCondition, ViewsConfig } from './general-dit-config.ts';
 import { learnedPositions, sineCosinePositions } from './positions.ts';
 import { type Grid, type RopeTables, ropeAngles, ropeTables } from './rope.ts';
 
@@ -53,6 +54,8 @@ export type GeneralDitInputs = {
   readonly frameRepeat?: Tensor;
   /** Camera path [B, 192] (trajectory). */
   readonly trajectory?: Tensor;
+  /** Codes of the same video, int32 [B, 1, T, Hc, Wc]; all 0: no condition. */
+  readonly codes?: Tensor;
   /** Robot actions [B, n, 7]; only the first acts (action). */
   readonly action?: Tensor;
 };
@@ -78,10 +81,9 @@ export function generalDit(
   const frames = views * grid.t;
   const tokens = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, frames, grid.h, grid.w, c.width]);
 
-  let x = linear(
-    patchify(withConditions(inputs, c, weights), c),
-    weights('x_embedder.proj.1.weight', [c.width, patchWidth(c)]),
-  ); // [B, L, D]
+  const channels = withConditions(inputs, c, weights);
+  tap('patch_input_channels', channels);
+  let x = linear(patchify(channels, c), weights('x_embedder.proj.1.weight', [c.width, patchWidth(c)])); // [B, L, D]
   tap('x_embedder_BTHWD', tokens(x));
 
   const positions = extraPositions(grid, c, scoped(weights, 'extra_pos_embedder'));
@@ -128,6 +130,7 @@ function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: 
       need: `${c.inChannels}: latent, then condition mask, then camera rays`,
     });
   }
+  if (c.tokenCondition !== undefined) parts.push(codeChannels(inputs, c.tokenCondition, weights));
   if (c.hasPaddingMask) {
     if (paddingMask === undefined)
       throw new InputError('paddingMask', { got: undefined, need: 'a mask, zeros for no padding' });
@@ -136,6 +139,33 @@ function withConditions(inputs: GeneralDitInputs, c: GeneralDitConfig, weights: 
   }
   if (c.views !== undefined) parts.push(...viewChannels(inputs, c.views, weights));
   return concat(parts, 1);
+}
+
+/** Embedded codes, spread bilinearly over the latent's rows and columns: [B, width, T, H, W]. */
+function codeChannels({ x, codes }: GeneralDitInputs, { vocabulary, width }: TokenCondition, weights: Weights): Tensor {
+  const [b, , T, H, W] = x.shape as [number, number, number, number, number];
+  if (codes === undefined)
+    throw new InputError('codes', { got: undefined, need: 'an int32 [B, 1, T, rows, columns] tensor' });
+  const [, , t, h, w] = codes.shape as [number, number, number, number, number];
+  if (t !== T) throw new InputError('codes', { got: `${t} frames`, need: `${T}, as many as the latent has` });
+  const table = weights('token_embedder.weight', [vocabulary, width], ZEROS);
+  const embedded = gather(table, reshape(codes, [b, t, h, w])); // [B, T, h, w, width]
+  const planes = transpose(embedded, [0, 1, 4, 2, 3]); // [B, T, width, h, w]
+  const rows = matmul(bilinear(h, H), planes); // [B, T, width, H, w]
+  return transpose(matmul(rows, bilinear(w, W), { transB: true }), [0, 2, 1, 3, 4]);
+}
+
+/** Linear interpolation from n to size points as a matrix [size, n]: centres of cells, edges held. */
+function bilinear(n: number, size: number): Tensor {
+  const data = new Float32Array(size * n);
+  for (let i = 0; i < size; i++) {
+    const at = Math.max(0, ((i + 0.5) * n) / size - 0.5);
+    const low = Math.min(n - 1, Math.floor(at));
+    const share = at - low;
+    data[i * n + low]! += 1 - share;
+    data[i * n + Math.min(n - 1, low + 1)]! += share;
+  }
+  return constantF32([size, n], data);
 }
 
 /** Channels that tell the views apart, constant over a view, and those of the trajectory, constant everywhere. */
@@ -179,7 +209,11 @@ function resizeNearest(mask: Tensor, height: number, width: number): Tensor {
 }
 
 const patchWidth = (c: GeneralDitConfig): number =>
-  (c.inChannels + (c.hasPaddingMask ? 1 : 0) + (c.views?.width ?? 0) + (c.views?.trajectoryWidth ?? 0)) *
+  (c.inChannels +
+    (c.hasPaddingMask ? 1 : 0) +
+    (c.tokenCondition?.width ?? 0) +
+    (c.views?.width ?? 0) +
+    (c.views?.trajectoryWidth ?? 0)) *
   c.patchTemporal *
   c.patchSpatial ** 2;
 

@@ -1,7 +1,15 @@
 // A loaded autoregressive model with its cache: sequences are fed in pieces, each piece one run, and give logits.
 // Keys and values stay in the runtime; a run returns only the new ones, which are appended there.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
-import { type CompiledGraph, compile, input, slice, type Tensor, type TensorType, type WeightSource } from '../../graph/index.ts';
+import {
+  type CompiledGraph,
+  compile,
+  input,
+  slice,
+  type Tensor,
+  type TensorType,
+  type WeightSource,
+} from '../../graph/index.ts';
 import {
   type AutoregressiveConfig,
   absoluteRows,
@@ -69,7 +77,8 @@ export type TokenModel = {
 export function autoregressiveWeights(config: AutoregressiveConfig): WeightSpec[] {
   return listWeights((weights) => {
     const w = scoped(weights, 'model');
-    const cross = config.cross === undefined ? undefined : crossCache(input('context', [1, 1, config.cross.width]), config, w);
+    const cross =
+      config.cross === undefined ? undefined : crossCache(input('context', [1, 1, config.cross.width]), config, w);
     return stepTensors({ batch: 1, tokens: 1, past: 0, text: 1, oneRow: false }, config, w, cross !== undefined);
   });
 }
@@ -111,9 +120,7 @@ function stepTensors(
     {
       tokens: input('tokens', [s.batch, s.tokens], 'i64'),
       positions,
-      ...(s.past === 0
-        ? {}
-        : { past: layers.map(past), pastMask: input('pastMask', [1, 1, 1, s.past]) }),
+      ...(s.past === 0 ? {} : { past: layers.map(past), pastMask: input('pastMask', [1, 1, 1, s.past]) }),
       ...(hasText ? { cross: layers.map((i) => (hasCross(c, i) ? pair(`text.${i}`, s.text) : undefined)) } : {}),
       ...(s.oneRow ? { row: input('row', [1], 'i64') } : {}),
     },
@@ -179,7 +186,11 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     text = 0;
     if (c.cross === undefined) {
       if (context !== undefined) {
-        throw new InputError('context', { got: 'a text embedding', need: 'none', why: 'this model has no cross-attention' });
+        throw new InputError('context', {
+          got: 'a text embedding',
+          need: 'none',
+          why: 'this model has no cross-attention',
+        });
       }
       return;
     }
@@ -222,7 +233,10 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     for (const [b, row] of rows.entries()) for (const [i, id] of row.entries()) ids[b * size + i] = BigInt(id);
     // Filling tokens lie beyond the real ones: nobody attends to them, and their keys are not kept.
     const places = range(length, size).map((p) => Math.min(p, c.maxTokens - 1));
-    const feeds: Record<string, NdArray> = { tokens: { dtype: 'i64', shape: [batch, size], data: ids }, ...rotaryRows(c, places) };
+    const feeds: Record<string, NdArray> = {
+      tokens: { dtype: 'i64', shape: [batch, size], data: ids },
+      ...rotaryRows(c, places),
+    };
     if (c.hasAbsolutePositions) feeds.absolute = absoluteRows(c, places);
     if (past > 0) feeds.pastMask = f32([1, 1, 1, past], new Float32Array(past).fill(-1e30, length));
     if (oneRow) feeds.row = { dtype: 'i64', shape: [1], data: BigInt64Array.of(BigInt(count - 1)) };
@@ -248,7 +262,10 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
   ): Promise<NdArray & { data: Float32Array }> {
     const count = tokens[0]?.length ?? 0;
     if (tokens.length !== batch || count === 0 || tokens.some((row) => row.length !== count)) {
-      throw new InputError('tokens', { got: tokens.map((r) => r.length), need: `${batch} equal rows of 1 or more tokens` });
+      throw new InputError('tokens', {
+        got: tokens.map((r) => r.length),
+        need: `${batch} equal rows of 1 or more tokens`,
+      });
     }
     const wrong = tokens.flat().find((id) => !(Number.isInteger(id) && id >= 0 && id < c.inputVocabulary));
     if (wrong !== undefined) {

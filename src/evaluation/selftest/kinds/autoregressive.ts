@@ -61,7 +61,11 @@ function integers(c: ParityCase, name: string): NdArray {
   if (array?.dtype !== 'i64' && array?.dtype !== 'i32') {
     throw new InputError(`${c.name}: input.${name}`, { got: array?.dtype, need: 'integers of that name' }, 'data');
   }
-  return { dtype: 'i64', shape: array.shape, data: BigInt64Array.from(Array.from(array.data as ArrayLike<number | bigint>, BigInt)) };
+  return {
+    dtype: 'i64',
+    shape: array.shape,
+    data: BigInt64Array.from(Array.from(array.data as ArrayLike<number | bigint>, BigInt)),
+  };
 }
 
 /** A model with the weights of a case, fed through the cache. */
@@ -87,9 +91,14 @@ export const tokenTransformer: CaseKind = {
     const outputs: Record<string, Tensor> = {};
     const symbols = inputsFor(feeds) as { tokens: Tensor; context?: Tensor };
     const positions = positionsOf(config, tokens.shape[1]!);
-    outputs.logits = autoregressive({ ...symbols, positions }, config, scoped(strict.weights, 'model'), (name, value) => {
-      if (c.outputs.has(`debug.${name}`)) outputs[`debug.${name}`] = value;
-    });
+    outputs.logits = autoregressive(
+      { ...symbols, positions },
+      config,
+      scoped(strict.weights, 'model'),
+      (name, value) => {
+        if (c.outputs.has(`debug.${name}`)) outputs[`debug.${name}`] = value;
+      },
+    );
     strict.check((key) => key.endsWith('_extra_state'));
     return {
       ...(await runOnce(runtime, outputs, feeds, c.weights)),

@@ -2,6 +2,7 @@
 import { tokenGeneration, tokenLoss, tokenTransformer } from './autoregressive.ts';
 import { chunkedTokenizer } from './chunking.ts';
 import { diffusersNet } from './diffusers-net.ts';
+import { decoderWindows, diffusionDecoder } from './diffusion-decoder.ts';
 import { diffusionNet } from './diffusion-net.ts';
 import { guardDecoder } from './guard-decoder.ts';
 import { jitTokenizer } from './jit.ts';
@@ -12,6 +13,7 @@ import { sampledNet } from './pipelines.ts';
 import { fsq, patchers } from './quantizers.ts';
 import { ropeTable } from './rope.ts';
 import { analyticSampler, edm, guidance, randomStreams, schedules, trainingScalars } from './sampling.ts';
+import { tokenLayouts } from './token-layouts.ts';
 import { absoluteTables, rotaryTables, tokenSampling } from './token-tables.ts';
 import { tokenizer } from './tokenizer.ts';
 import { trainingLoss } from './training.ts';
@@ -20,9 +22,12 @@ import { faceBlur, faceDetector, frameClassifier, pixelation } from './vision.ts
 export const KINDS: readonly (CaseKind | PlainKind)[] = [
   diffusionNet,
   diffusersNet,
+  diffusionDecoder,
+  decoderWindows,
   tokenTransformer,
   tokenGeneration,
   tokenLoss,
+  tokenLayouts,
   rotaryTables,
   absoluteTables,
   tokenSampling,

@@ -50,7 +50,9 @@ function positionsOf(c: ParityCase, i: number): number[] {
 }
 
 /** What both tables have in common. */
-const gridOptions = (t: Options): Pick<AutoregressiveConfig, 'latent' | 'hasBeginToken' | 'maxTokens'> & { latent: Grid } => ({
+const gridOptions = (
+  t: Options,
+): Pick<AutoregressiveConfig, 'latent' | 'hasBeginToken' | 'maxTokens'> & { latent: Grid } => ({
   latent: gridOf(t.latent_shape),
   hasBeginToken: t.training_type === 'text_to_video',
   maxTokens: Number(t.table_len),
