@@ -37,7 +37,7 @@ const hasShared = existsSync(shared);
 if (!hasShared) console.info(`skipped: all parity cases (no folder ${shared})`);
 describe.skipIf(!hasShared)('all parity cases', () => {
   for (const family of hasShared
-    ? readdirSync(shared).filter((name) => /^(diffusion|tokenizer|guardrail|metrics)$/.test(name))
+    ? readdirSync(shared).filter((name) => /^(autoregressive|diffusion|tokenizer|guardrail|metrics)$/.test(name))
     : []) {
     it(family, async () => check(casesIn(join(shared, family))), 300_000);
   }
