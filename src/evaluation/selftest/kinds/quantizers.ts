@@ -1,6 +1,6 @@
 // Tokenizer parts without weights: patchers and finite scalar quantisation.
 import { InputError, type NdArray } from '../../../base/index.ts';
-import { input, stack, type Tensor } from '../../../graph/index.ts';
+import { input, stack, type Tensor, transpose } from '../../../graph/index.ts';
 import {
   fsqBasis,
   fsqBound,
@@ -44,6 +44,18 @@ export const patchers: CaseKind = {
   },
 };
 
+/** [B, C, …] → [B, …, C]. */
+function channelsLast(x: Tensor): Tensor {
+  const space = x.shape.slice(2).map((_, i) => i + 2);
+  return transpose(x, [0, ...space, 1]);
+}
+
+/** [B, …, C] → [B, C, …]. */
+function channelsSecond(x: Tensor): Tensor {
+  const last = x.shape.length - 1;
+  return transpose(x, [0, last, ...x.shape.slice(1, -1).map((_, i) => i + 1)]);
+}
+
 /** The levels of a case. */
 export function levelsOf(c: ParityCase): number[] {
   const levels = c.config.levels;
@@ -83,16 +95,19 @@ export const fsq: CaseKind = {
       return out;
     }
     for (const [name, x] of Object.entries(tensors)) {
-      if (x.dtype === 'i32') {
-        outputs[name === 'indices' ? 'codes_from_indices' : `codes_${name}`] = fsqCodesOf(
-          input(name, x.shape, 'i32'),
-          levels,
-        );
+      if (x.dtype === 'i32' || x.dtype === 'i64') {
+        const codes = fsqCodesOf(input(name, x.shape, x.dtype), levels);
+        outputs[name === 'indices' ? 'codes_from_indices' : `codes_${name}`] =
+          x.shape.length < 3 ? channelsLast(codes) : codes;
         continue;
       }
-      outputs[`debug.bounded_${name}`] = fsqBound(x, levels);
-      outputs[`codes_${name}`] = fsqCodes(x, levels);
-      outputs[`indices_${name}`] = fsqIndices(outputs[`codes_${name}`]!, levels);
+      // Without picture axes the reference keeps channels last.
+      const isFlat = x.shape.length < 4;
+      const z = isFlat ? channelsSecond(x) : x;
+      const codes = fsqCodes(z, levels);
+      outputs[`debug.bounded_${name}`] = isFlat ? channelsLast(fsqBound(z, levels)) : fsqBound(z, levels);
+      outputs[`codes_${name}`] = isFlat ? channelsLast(codes) : codes;
+      outputs[`indices_${name}`] = fsqIndices(codes, levels);
     }
     const found = await runOnce(runtime, outputs, feeds);
     return { ...found, levels: ints(levels), basis: ints(fsqBasis(levels)) };

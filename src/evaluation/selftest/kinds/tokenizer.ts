@@ -46,9 +46,9 @@ export const tokenizer: CaseKind = {
       roundTrip(c, name, input(name, array.shape), { config, weights, tap }, outputs);
     }
     for (const [name, array] of c.inputs) {
-      if (config.levels === undefined || array.dtype !== 'i32') continue;
+      if (config.levels === undefined || (array.dtype !== 'i32' && array.dtype !== 'i64')) continue;
       const what = name.replace(/^indices_/, '');
-      const codes = fsqCodesOf(input(name, array.shape, 'i32'), config.levels);
+      const codes = fsqCodesOf(input(name, array.shape, array.dtype), config.levels);
       outputs[`codes_${what}`] = codes;
       outputs[`recon_${what}`] = decode(codes, config, weights);
     }
