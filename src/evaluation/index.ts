@@ -1,5 +1,4 @@
 // Layer 4: is the network right, and is the world right? Parity with reference cases, metrics, baselines, benchmarks.
-export { type Baseline, constantVelocity, repeatLastFrame } from './baselines.ts';
 export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';
 export { eightPoint, type RansacOptions, type RansacResult, ransacFundamental } from './geometry/fundamental.ts';
 export { absoluteError, cameraControlError, relativeError, type Similarity, umeyama } from './geometry/poses.ts';
@@ -13,10 +12,8 @@ export {
   sampsonSquared,
 } from './geometry/sampson.ts';
 export { codebookUsage } from './metrics/codebook.ts';
-export { denseFlow, endpointError, warpBack } from './metrics/flow.ts';
 export { type Features, type Frechet, frechetDistance, polynomialMmd } from './metrics/frechet.ts';
 export { type IouSummary, iouOf, maskOverlap, type Overlap, summariseIou } from './metrics/masks.ts';
-export { type MotionOptions, type MotionStages, motionMasks } from './metrics/motion-mask.ts';
 export { cosineDistance, dreamSimEmbedding, type LayerFeatures, lpipsLayers } from './metrics/perceptual.ts';
 export {
   type PhysicsIqMeasures,

@@ -13,6 +13,7 @@ const LAYER: Readonly<Record<string, number>> = {
   hub: 2,
   nets: 3,
   sampling: 3,
+  motion: 3,
   worlds: 4,
   training: 4,
   curation: 4,

@@ -1,5 +1,6 @@
 // Sampson error of matches under a fundamental matrix, and its aggregation over frame pairs (TSE, CSE).
-import { lowerMedian, type Mat3, median } from './small.ts';
+import { lowerMedian } from '../../motion/index.ts';
+import { type Mat3, median } from './small.ts';
 
 /** Matches: x y of view 0 and of view 1, flat [n, 2] each, pixels. */
 export type Matches = { readonly count: number; readonly a: Float64Array; readonly b: Float64Array };

@@ -59,12 +59,6 @@ export function angleDegrees(r: Mat3): number {
   return (Math.atan2(sine, (r[0]! + r[4]! + r[8]! - 1) / 2) * 180) / Math.PI;
 }
 
-/** Lower median: element (n−1) div 2 of the sorted values; NaN of none. */
-export function lowerMedian(values: ArrayLike<number>): number {
-  const sorted = Float64Array.from(values).sort();
-  return sorted.length === 0 ? Number.NaN : sorted[Math.floor((sorted.length - 1) / 2)]!;
-}
-
 /** Ordinary median: mean of the two middle values of an even count; NaN of none. */
 export function median(values: ArrayLike<number>): number {
   const sorted = Float64Array.from(values).sort();

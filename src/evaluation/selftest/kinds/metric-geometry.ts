@@ -1,10 +1,11 @@
 // Parity of geometry: Sampson errors, eight-point, robust F, aggregation over pairs, fisheye keypoints, camera tracks.
 
+import { lowerMedian } from '../../../motion/index.ts';
 import { fthetaPixels, fthetaRays, raysToPinhole, TARGET_PINHOLE } from '../../geometry/ftheta.ts';
 import { eightPoint, ransacFundamental, unit } from '../../geometry/fundamental.ts';
 import { absoluteError, cameraControlError, relativeError } from '../../geometry/poses.ts';
 import { aggregatePairs, type Matches, pairError, sampsonPixels, sampsonSquared } from '../../geometry/sampson.ts';
-import { det3, lowerMedian, median, mul3, transpose3 } from '../../geometry/small.ts';
+import { det3, median, mul3, transpose3 } from '../../geometry/small.ts';
 import { mean } from '../../metrics/psnr.ts';
 import { doublesOf, type ParityCase } from '../case.ts';
 import { type Computed, wide } from '../compare.ts';

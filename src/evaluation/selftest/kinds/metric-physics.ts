@@ -1,6 +1,7 @@
 // Parity of object and motion metrics: mask overlap, Physics-IQ with its score, motion masks.
+
+import { motionMasks } from '../../../motion/index.ts';
 import { maskOverlap, summariseIou } from '../../metrics/masks.ts';
-import { motionMasks } from '../../metrics/motion-mask.ts';
 import { type PhysicsIqScore, physicsIqScore, physicsIqView } from '../../metrics/physics-iq.ts';
 import { bytesOf, type ParityCase } from '../case.ts';
 import type { Computed } from '../compare.ts';

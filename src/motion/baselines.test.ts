@@ -1,7 +1,8 @@
 // Baselines on scenes whose future is known: a square that goes on, a still picture, one given frame.
 import { expect, it } from 'vitest';
+import { meanSquaredError } from '../evaluation/index.ts';
 import type { Frames } from '../media/index.ts';
-import { constantVelocity, meanSquaredError, repeatLastFrame } from './index.ts';
+import { constantVelocity, repeatLastFrame } from './index.ts';
 
 const SIZE = 64;
 

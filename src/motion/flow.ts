@@ -1,7 +1,7 @@
 // Dense motion between pictures: Farneback flow through OpenCV, its error against true flow, and pictures moved along it.
-import { InputError } from '../../base/index.ts';
-import { openCv, withMats } from '../opencv.ts';
+import { InputError } from '../base/index.ts';
 import { lumaOf } from './motion-mask.ts';
+import { openCv, withMats } from './opencv.ts';
 
 /** Height and width in pixels. */
 export type PlaneSize = { readonly height: number; readonly width: number };

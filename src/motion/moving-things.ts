@@ -1,9 +1,10 @@
 // Cutting moving things out of the last of some frames: where flow says that something moves, colours say what it is.
-import { lowerMedian } from './geometry/small.ts';
-import { nearestColour, type Palette, paletteOf } from './metrics/colours.ts';
-import { type PlaneSize, sampleAt } from './metrics/flow.ts';
-import { morph } from './metrics/motion-mask.ts';
-import { fillHoles, regionsOf } from './metrics/regions.ts';
+
+import { nearestColour, type Palette, paletteOf } from './colours.ts';
+import { type PlaneSize, sampleAt } from './flow.ts';
+import { lowerMedian } from './median.ts';
+import { morph } from './motion-mask.ts';
+import { fillHoles, regionsOf } from './regions.ts';
 
 /** Smallest moving thing, pixels. */
 const SMALLEST = 12;

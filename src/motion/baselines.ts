@@ -1,8 +1,8 @@
 // What a model must beat: the last given frame held, and every moving thing going on with the velocity it had.
 import { InputError } from '../base/index.ts';
 import type { Frames } from '../media/index.ts';
-import { lowerMedian } from './geometry/small.ts';
-import { denseFlow, type PlaneSize, sampleAt } from './metrics/flow.ts';
+import { denseFlow, type PlaneSize, sampleAt } from './flow.ts';
+import { lowerMedian } from './median.ts';
 import { movingThings } from './moving-things.ts';
 
 /** A predictor without learning: the given frames in, `total` frames out, the given ones first and unchanged. */
