@@ -5,7 +5,16 @@ import { f32 } from '../src/base/index.ts';
 import { compile, countFlops, planMemory } from '../src/graph/index.ts';
 import { listWeights } from '../src/nets/index.ts';
 import { openRuntime } from '../src/runtime/index.ts';
-import { nextName, parameterCount, STATE_NAMES, STEP_SCALARS, trainingStep } from '../src/training/optimizer.ts';
+import {
+  parameterCount,
+  STATE_NAMES,
+  STEP_SCALARS,
+  stateGroups,
+  stateInputs,
+  stateName,
+  stateOutputs,
+  trainingStep,
+} from '../src/training/optimizer.ts';
 import { compare, figure, matrixRate, noise, weightNoise } from './measure.ts';
 import { dit, ditFeeds, ditForward, ditLoss } from './networks.ts';
 
@@ -28,21 +37,24 @@ const rate = await matrixRate(runtime);
 const baseline = residentBytes();
 
 const step = await runtime.load(compile(outputs));
+const groups = stateGroups(specs);
 for (const name of STATE_NAMES) {
-  const value = name === 'p' || name === 'ema' ? noise([count], 0.03) : f32([count]);
-  await runtime.setState(name, value, { move: true });
+  for (const g of groups) {
+    const value = name === 'p' || name === 'ema' ? noise(g.shape, 0.03) : f32(g.shape);
+    await runtime.setState(stateName(name, g), value, { move: true });
+  }
 }
 const feeds = {
   ...ditFeeds(),
   ...Object.fromEntries(STEP_SCALARS.map((n) => [n, f32([1], [n === 'lr' ? 1e-5 : 0.5])])),
 };
-const own = Object.fromEntries(STATE_NAMES.map((n) => [n, n]));
-const keep = Object.fromEntries(STATE_NAMES.map((n) => [nextName(n), n]));
+const own = stateInputs(groups);
+const keep = stateOutputs(groups);
 const train = (): Promise<unknown> => step.run(feeds, { state: own, keep, inPlace: true, fetch: ['loss', 'gradNorm'] });
 const trained = await compare(rate, countFlops(outputs), train, 3);
 const used = peakBytes() - baseline;
 await step.dispose();
-for (const name of STATE_NAMES) await runtime.dropState(name);
+for (const name of Object.values(own)) await runtime.dropState(name);
 
 const forward = ditForward(config);
 const weights = new Map(listWeights((w) => ditLoss(config, w)).map((s) => [s.key, weightNoise(s.shape)]));

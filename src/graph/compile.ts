@@ -4,7 +4,16 @@ import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from '
 import type { Emit, OnnxAttr } from './op.ts';
 import { ONNX_DTYPE } from './ops/elementwise.ts';
 import { fuse, mergeEqual, unfold } from './passes.ts';
-import { isConstant, isInput, isParam, type Node, type Tensor, type TensorType, topologicalOrder } from './tensor.ts';
+import {
+  input,
+  isConstant,
+  isInput,
+  isParam,
+  type Node,
+  type Tensor,
+  type TensorType,
+  topologicalOrder,
+} from './tensor.ts';
 
 /** Where the values of a weight come from. */
 export type WeightSource =
@@ -42,6 +51,8 @@ export type CompiledGraph = {
   readonly operators: Readonly<Record<string, number>>;
 };
 
+const typeOf = ({ dtype, shape }: TensorType): TensorType => ({ dtype, shape });
+
 /** Names become parts of ONNX value names; anything odd would only confuse other tools. */
 const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 
@@ -54,7 +65,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     { standard },
   );
 
-  const nodes: OnnxNode[] = [];
+  let nodes: OnnxNode[] = [];
   const initializers: OnnxInitializer[] = [];
   const inputs: OnnxValue[] = [];
   const files = new Set<string>();
@@ -85,6 +96,23 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
       if (small) constants.set(key, id);
       else bigConstants.set(value.data, id);
       return id;
+    },
+    subgraph(bodyInputs, build) {
+      const own: OnnxValue[] = [];
+      const placeholders = bodyInputs.map(({ type, outer }) => {
+        const id = outer ?? `${current}_${serial++}.in`;
+        const t = input(id, type.shape, type.dtype);
+        valueNames.set(t.node, [id]);
+        if (outer === undefined) own.push({ name: id, dtype: type.dtype, shape: type.shape });
+        return t;
+      });
+      const results = optimise(build(placeholders), { standard });
+      const [outerNodes, outerCurrent] = [nodes, current];
+      nodes = [];
+      emit(results);
+      const body = { nodes, inputs: own, outputs: results.map((t) => ({ ...typeOf(t), name: nameOf(t) })) };
+      [nodes, current] = [outerNodes, outerCurrent];
+      return body;
     },
     ints: (values) => e.constant({ dtype: 'i64', shape: [values.length], data: BigInt64Array.from(values, BigInt) }),
     scalar(value, like) {
@@ -123,22 +151,28 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     return e.node('Cast', [id], { to: ONNX_DTYPE[type.dtype] })[0]!;
   };
 
-  for (const node of topologicalOrder(tensors)) {
-    if (isInput(node)) {
-      const { name: id, dtype, shape } = node.attrs;
-      assert(!inputs.some((i) => i.name === id), `two inputs are named ${id}`);
-      inputs.push({ name: id, dtype, shape });
-      valueNames.set(node, [id]);
-    } else if (isParam(node)) {
-      valueNames.set(node, [weightValue(node.attrs.name, node.attrs)]);
-    } else if (isConstant(node)) {
-      valueNames.set(node, [e.constant(node.attrs.value)]);
-    } else {
-      current = plain(node.op.name);
-      const ins = node.inputs.map((t) => valueNames.get(t.node)![t.index]!);
-      valueNames.set(node, node.op.onnx(e, ins, node));
+  const nameOf = (t: Tensor): string => valueNames.get(t.node)![t.index]!;
+
+  /** Writes what `results` depend on and is not written yet. */
+  const emit = (results: readonly Tensor[]): void => {
+    for (const node of topologicalOrder(results)) {
+      if (valueNames.has(node)) continue;
+      if (isInput(node)) {
+        const { name: id, dtype, shape } = node.attrs;
+        assert(!inputs.some((i) => i.name === id), `two inputs are named ${id}`);
+        inputs.push({ name: id, dtype, shape });
+        valueNames.set(node, [id]);
+      } else if (isParam(node)) {
+        valueNames.set(node, [weightValue(node.attrs.name, node.attrs)]);
+      } else if (isConstant(node)) {
+        valueNames.set(node, [e.constant(node.attrs.value)]);
+      } else {
+        current = plain(node.op.name);
+        valueNames.set(node, node.op.onnx(e, node.inputs.map(nameOf), node));
+      }
     }
-  }
+  };
+  emit(tensors);
 
   // An output takes the caller's name where a node writes it; through Identity where that cannot be: a value may be two
   // outputs, or an input or constant at the same time.
@@ -148,17 +182,23 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
   const copies: OnnxNode[] = [];
   for (const [i, t] of tensors.entries()) {
     const id = names[i]!;
-    const value = valueNames.get(t.node)![t.index]!;
+    const value = nameOf(t);
     if (written.has(value) && !renamed.has(value)) renamed.set(value, id);
     else copies.push({ type: 'Identity', name: `out_${id}`, domain: '', inputs: [value], outputs: [id], attrs: {} });
     onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
   }
-  const rename = (list: readonly string[]): string[] => list.map((v) => renamed.get(v) ?? v);
-  const finished = [...nodes, ...copies].map((n) => ({
+  const rename = (n: OnnxNode): OnnxNode => ({
     ...n,
-    inputs: rename(n.inputs),
-    outputs: rename(n.outputs),
-  }));
+    inputs: n.inputs.map((v) => renamed.get(v) ?? v),
+    outputs: n.outputs.map((v) => renamed.get(v) ?? v),
+    attrs: Object.fromEntries(
+      Object.entries(n.attrs).map(([key, a]) => [
+        key,
+        typeof a === 'object' && 'nodes' in a ? { ...a, nodes: a.nodes.map(rename) } : a,
+      ]),
+    ),
+  });
+  const finished = [...nodes, ...copies].map(rename);
   const onnx = writeOnnx({ graphName: name, nodes: finished, initializers, inputs, outputs: onnxOutputs });
   const operators: Record<string, number> = {};
   for (const n of finished) {

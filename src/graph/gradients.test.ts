@@ -8,6 +8,7 @@ import {
   attention,
   avgPool,
   barrier,
+  blockwise,
   type ConvGeometry,
   compile,
   concat,
@@ -476,6 +477,15 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
         [1, 4, 2, 3],
       ],
       build: (q, k, v) => attention(q, k, v),
+    },
+  ],
+  blockwise: [
+    {
+      shapes: [[3, 4], [3, 4], [1]],
+      build: (a, b, c) =>
+        blockwise(([p, q], [k]) => [mul(add(p!, q!), k!), mul(mul(p!, p!), q!)], [a, b], [c]).reduce((x, y) =>
+          add(x, y),
+        ),
     },
   ],
   rope: [

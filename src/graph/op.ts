@@ -1,5 +1,6 @@
 // What an op is: one record with its formula, shape rule, gradient and ONNX emission. The records live in `ops/`.
 import type { NdArray } from '../base/index.ts';
+import type { OnnxNode, OnnxValue } from './onnx/protobuf.ts';
 import type { Node, Tensor, TensorType } from './tensor.ts';
 
 /** Arguments of a gradient rule: `g` upstream gradients per output (undefined = zero), `x` inputs, `y` outputs. */
@@ -18,7 +19,15 @@ export type OnnxAttr =
   | string
   | readonly number[]
   | { readonly float: number }
-  | { readonly strings: readonly string[] };
+  | { readonly strings: readonly string[] }
+  | OnnxSubgraph;
+
+/** A graph inside a node. It sees the values of the graph around it by name. */
+export type OnnxSubgraph = {
+  readonly nodes: readonly OnnxNode[];
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+};
 
 /** Where an op writes its ONNX nodes. */
 export type Emit = {
@@ -31,6 +40,14 @@ export type Emit = {
     attrs?: Readonly<Record<string, OnnxAttr>>,
     options?: { readonly domain?: string; readonly outputs?: number },
   ): string[];
+  /**
+   * A body for ops that hold a graph: its own inputs, or values of this graph where `outer` names one.
+   * `build` gives the results from placeholders of these types.
+   */
+  subgraph(
+    inputs: readonly { readonly type: TensorType; readonly outer: string | undefined }[],
+    build: (inputs: readonly Tensor[]) => readonly Tensor[],
+  ): OnnxSubgraph;
   /** Adds an initializer, shared when equal; returns its name. */
   constant(value: NdArray): string;
   /** An int64 list as initializer (axes, shapes). */

@@ -3,7 +3,9 @@ import { f32 } from '../base/index.ts';
 import {
   add,
   attention,
+  blockwise,
   compile,
+  constantF32,
   conv,
   gradients,
   input,
@@ -12,7 +14,9 @@ import {
   param,
   rmsNorm,
   silu,
+  sub,
   sum,
+  type Tensor,
 } from '../graph/index.ts';
 import { openRuntime } from './index.ts';
 
@@ -36,6 +40,34 @@ it('keeps state between runs and updates it in place', async () => {
   await runtime.setState('p', f32([3], [1, 2, 3]));
   for (let i = 0; i < 5; i++) await loaded.run({}, { state: { p: 'p' }, keep: { next: 'p' }, inPlace: true });
   expect(Array.from((await runtime.getState('p'))!.data as Float32Array)).toEqual([6, 7, 8]);
+});
+
+it('computes element-wise functions block by block as in one piece', async () => {
+  const f = ([a, b]: readonly Tensor[], [k]: readonly Tensor[]): Tensor[] => {
+    const s = sub(mul(a!, k!), b!);
+    return [s, silu(mul(s, 2))];
+  };
+  const [a, b, k] = [input('a', [5, 7]), input('b', [5, 7]), input('k', [1])] as const;
+  const [x, y] = blockwise(f, [a, b], [mul(k, 3)]);
+  const [u, v] = f([a, b], [mul(k, 3)]);
+  const graph = compile({ x: x!, y: y!, u: u!, v: v!, both: add(x!, y!) });
+  expect(graph.operators['Scan']).toBe(1);
+  await using runtime = openRuntime();
+  const values = (shift: number): Float32Array => Float32Array.from({ length: 35 }, (_, i) => Math.sin(i + shift));
+  const feeds = { a: f32([5, 7], values(0)), b: f32([5, 7], values(2)), k: f32([1], [0.4]) };
+  const out = await (await runtime.load(graph)).run(feeds);
+  expect(out['x']).toEqual(out['u']);
+  expect(out['y']).toEqual(out['v']);
+});
+
+it('gives results that are also inputs, constants or given twice', async () => {
+  const x = input('x', [2]);
+  const y = mul(x, 2);
+  await using runtime = openRuntime();
+  const session = await runtime.load(compile({ a: x, b: y, c: y, d: add(y, 1), e: constantF32([1], [7]) }));
+  const out = await session.run({ x: f32([2], [1, 2]) }, { fetch: ['e', 'd', 'b', 'c', 'a'] });
+  const numbers = Object.fromEntries(Object.entries(out).map(([n, v]) => [n, Array.from(v.data as Float32Array)]));
+  expect(numbers).toEqual({ a: [1, 2], b: [2, 4], c: [2, 4], d: [3, 5], e: [7] });
 });
 
 it('writes fused and standard forms that agree', async () => {

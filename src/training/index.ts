@@ -2,7 +2,7 @@
 export { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
 export { type ClipMeta, type Clips, loadClips } from './clips.ts';
 export { averagedWeights, exportModel, writeModel } from './export.ts';
-export { type AdamWOptions, parameterCount, trainingStep, unflatten } from './optimizer.ts';
+export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
 export { type PrincipalComponents, principalComponents } from './pca.ts';
 export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';
 export { emaDecay, learningRate, type Schedule } from './schedule.ts';

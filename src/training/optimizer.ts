@@ -1,9 +1,10 @@
 // The part of the step graph that follows the gradients: clipping, AdamW, and the moving average of the weights.
-// All parameters are one flat vector, so each formula is one pass over it.
-
+// Large weights have state arrays of their own, small ones share one: no step cuts or joins what is large.
 import { sizeOf } from '../base/index.ts';
 import {
   add,
+  barrier,
+  blockwise,
   concat,
   div,
   gemm,
@@ -11,11 +12,12 @@ import {
   input,
   minimum,
   mul,
+  reciprocal,
   reshape,
   split,
   sqrt,
-  square,
   sub,
+  sum,
   type Tensor,
 } from '../graph/index.ts';
 import type { WeightSpec } from '../nets/orrery/weights.ts';
@@ -29,67 +31,189 @@ export type AdamWOptions = {
   readonly clip: number;
 };
 
-/** Graph inputs that change at every step; all float32 scalars. */
+/** Graph inputs that change at every step; all float32 [1]. */
 export const STEP_SCALARS = ['lr', 'correction1', 'correction2', 'emaDecay'] as const;
 
-/** Names of the flat state vectors. */
+/** Kinds of state: parameters, first and second moments, moving average of the parameters. */
 export const STATE_NAMES = ['p', 'm', 'v', 'ema'] as const;
+export type StateName = (typeof STATE_NAMES)[number];
 
-/** Graph output that holds the next value of a state vector. */
-export const nextName = (state: (typeof STATE_NAMES)[number]): string => `next.${state}`;
+/** Weights whose state lies in one array: one large weight, or all small ones one after the other. */
+export type StateGroup = {
+  readonly name: string;
+  readonly specs: readonly WeightSpec[];
+  /** Shape [rows, width] of each of the group's state arrays; `width` numbers are updated at a time. */
+  readonly shape: readonly [number, number];
+};
+
+/** Name of a state array of the runtime, and of the graph input that reads it. */
+export const stateName = (state: StateName, group: StateGroup): string => `${state}:${group.name}`;
+
+/** Graph output with the next value of a state array. */
+export const nextName = (state: StateName, group: StateGroup): string => `next.${stateName(state, group)}`;
+
+/** State array of each state input of the graphs of `groups`. */
+export const stateInputs = (groups: readonly StateGroup[], states = STATE_NAMES as readonly StateName[]) =>
+  Object.fromEntries(groups.flatMap((g) => states.map((s) => [stateName(s, g), stateName(s, g)])));
+
+/** State array that each output of `trainingStep` replaces. */
+export const stateOutputs = (groups: readonly StateGroup[]): Record<string, string> =>
+  Object.fromEntries(groups.flatMap((g) => STATE_NAMES.map((s) => [nextName(s, g), stateName(s, g)])));
 
 /** Total number of parameters. */
 export const parameterCount = (specs: readonly WeightSpec[]): number => specs.reduce((n, s) => n + sizeOf(s.shape), 0);
 
-/** Cuts a flat vector [P] into the tensors of `specs`, by key. */
-export function unflatten(flat: Tensor, specs: readonly WeightSpec[]): Map<string, Tensor> {
-  const parts = split(
-    flat,
-    specs.map((s) => sizeOf(s.shape)),
-    0,
+/** Weights below this size share an array: their few numbers cost less than the handling of another array. */
+const SMALL = 32768;
+/** Largest number of values that are updated at a time: nine arrays of them fit the second-level cache. */
+const BLOCK = 32768;
+
+/** How the state of `specs` is laid out in arrays. */
+export function stateGroups(specs: readonly WeightSpec[]): StateGroup[] {
+  const isSmall = (s: WeightSpec): boolean => sizeOf(s.shape) < SMALL;
+  const small = specs.filter(isSmall);
+  const groups = specs
+    .filter((s) => !isSmall(s))
+    .map((s) => ({ name: s.key, specs: [s], shape: blocksOf(sizeOf(s.shape)) }));
+  if (small.length > 0) groups.push({ name: 'small', specs: small, shape: [1, parameterCount(small)] });
+  return groups;
+}
+
+/** Rows and width of `size` numbers: the widest rows that fit a block; a single row where the size has no fitting divisor. */
+function blocksOf(size: number): [number, number] {
+  for (let rows = Math.ceil(size / BLOCK); size / rows >= BLOCK / 8; rows++) {
+    if (size % rows === 0) return [rows, size / rows];
+  }
+  return [1, size];
+}
+
+/** The weights of `specs` by key, read from the state inputs of one kind. */
+export function stateWeights(groups: readonly StateGroup[], state: 'p' | 'ema'): Map<string, Tensor> {
+  return new Map(groups.flatMap((g) => cut(input(stateName(state, g), g.shape), g)));
+}
+
+function cut(array: Tensor, { specs, shape }: StateGroup): [string, Tensor][] {
+  const sizes = specs.map((s) => sizeOf(s.shape));
+  const parts = specs.length === 1 ? [array] : split(reshape(array, [shape[0] * shape[1]]), sizes, 0);
+  return specs.map((s, i) => [s.key, reshape(parts[i]!, s.shape)]);
+}
+
+/** The arrays of `groups` from one vector in the order of `specs`. */
+export function groupArrays(
+  specs: readonly WeightSpec[],
+  groups: readonly StateGroup[],
+  flat: Float32Array,
+): Float32Array[] {
+  const at = offsets(specs);
+  return groups.map((g) => {
+    const array = new Float32Array(parameterCount(g.specs));
+    let to = 0;
+    for (const { key, shape } of g.specs) {
+      const from = at.get(key)!;
+      array.set(flat.subarray(from, from + sizeOf(shape)), to);
+      to += sizeOf(shape);
+    }
+    return array;
+  });
+}
+
+/** The inverse of `groupArrays` for one group: writes its array to its places in `flat`. */
+export function ungroup(
+  specs: readonly WeightSpec[],
+  group: StateGroup,
+  array: Float32Array,
+  flat: Float32Array,
+): void {
+  const at = offsets(specs);
+  let from = 0;
+  for (const { key, shape } of group.specs) {
+    flat.set(array.subarray(from, from + sizeOf(shape)), at.get(key)!);
+    from += sizeOf(shape);
+  }
+}
+
+function offsets(specs: readonly WeightSpec[]): Map<string, number> {
+  let at = 0;
+  return new Map(
+    specs.map((s) => {
+      const from = at;
+      at += sizeOf(s.shape);
+      return [s.key, from];
+    }),
   );
-  return new Map(specs.map((s, i) => [s.key, reshape(parts[i]!, s.shape)]));
 }
 
 /**
  * One training step: from the loss as a function of the weights to the next state.
  * Loshchilov & Hutter 2019, algorithm 2 (AdamW), after global-norm clipping; EMA of the new weights.
- * Safe to update in place: through the global norm every new value depends on all gradients, hence on every use of the old.
+ * Safe to update in place: every new value depends on all gradients, the loss and the metrics, hence comes after every use
+ * of the old weights.
  */
 export function trainingStep(
   specs: readonly WeightSpec[],
   lossOf: (weights: (key: string) => Tensor) => { loss: Tensor; metrics: Record<string, Tensor> },
   options: AdamWOptions,
 ): Record<string, Tensor> {
-  const total = parameterCount(specs);
-  const [p, m, v, ema] = STATE_NAMES.map((name) => input(name, [total])) as [Tensor, Tensor, Tensor, Tensor];
+  const groups = stateGroups(specs);
+  const weights = stateWeights(groups, 'p');
+  const { loss, metrics } = lossOf((key) => weights.get(key)!);
+  const list = gradients(
+    loss,
+    specs.map((s) => weights.get(s.key)!),
+  );
+  const gradient = new Map(specs.map((s, i) => [s.key, list[i]!]));
+  const g = groups.map((group) => {
+    const parts = group.specs.map(({ key, shape }) => reshape(gradient.get(key)!, [sizeOf(shape)]));
+    return reshape(concat(parts, 0), group.shape);
+  });
+
+  const squares = g.map((t) => {
+    const row = reshape(t, [1, sizeOf(t.shape)]);
+    return gemm(row, row, { transB: true }); // Σ g²
+  });
+  const norm = reshape(sqrt(sum(concat(squares, 0))), [1]); // ‖g‖₂
+  let ready = minimum(div(options.clip, add(norm, 1e-12)), 1);
+  for (const t of [loss, ...Object.values(metrics)]) ready = barrier(ready, reshape(t, [1]));
+
+  const next: Record<string, Tensor> = {};
+  for (const [i, group] of groups.entries()) {
+    const state = STATE_NAMES.map((s) => input(stateName(s, group), group.shape));
+    const updated = adamW([g[i]!, ...state] as unknown as AdamWArrays, ready, options);
+    for (const [k, s] of STATE_NAMES.entries()) next[nextName(s, group)] = updated[k]!;
+  }
+  return { loss: reshape(loss, [1]), gradNorm: norm, ...metrics, ...next };
+}
+
+type AdamWArrays = readonly [g: Tensor, p: Tensor, m: Tensor, v: Tensor, ema: Tensor];
+
+/** p′, m′, v′ and the moving average from gradient and state of one group; `factor` [1] scales the gradient. */
+function adamW(arrays: AdamWArrays, factor: Tensor, options: AdamWOptions): readonly Tensor[] {
+  const { beta1, beta2, eps, weightDecay } = options;
   const [lr, correction1, correction2, emaDecay] = STEP_SCALARS.map((name) => input(name, [1])) as [
     Tensor,
     Tensor,
     Tensor,
     Tensor,
   ];
-  const weights = unflatten(p, specs);
-  const { loss, metrics } = lossOf((key) => weights.get(key)!);
-  const grads = gradients(
-    loss,
-    specs.map((s) => weights.get(s.key)!),
+  // With correction1 = 1/(1 − β₁ᵗ), correction2 = 1/(1 − β₂ᵗ): m̂/(√v̂ + ε) = c·m/(√v + ε′), scalars worked out once.
+  const root = reciprocal(sqrt(correction2));
+  const shared = [
+    mul(factor, 1 - beta1),
+    mul(mul(factor, factor), 1 - beta2),
+    mul(root, eps),
+    mul(mul(lr, correction1), root),
+    sub(1, mul(lr, weightDecay)),
+    emaDecay,
+  ];
+  return blockwise(
+    ([g, p, m, v, ema], [gain1, gain2, epsilon, step, decay, keep]) => {
+      const m1 = add(mul(m!, beta1), mul(g!, gain1!));
+      const v1 = add(mul(v!, beta2), mul(mul(g!, g!), gain2!));
+      const update = mul(div(m1, add(sqrt(v1), epsilon!)), step!);
+      const p1 = sub(mul(p!, decay!), update);
+      return [p1, m1, v1, add(mul(sub(ema!, p1), keep!), p1)];
+    },
+    arrays,
+    shared,
   );
-  const raw = concat(
-    grads.map((g) => reshape(g, [sizeOf(g.shape)])),
-    0,
-  ); // g [P]
-
-  const row = reshape(raw, [1, total]);
-  const norm = reshape(sqrt(gemm(row, row, { transB: true })), [1]); // ‖g‖₂
-  const g = mul(raw, minimum(div(options.clip, add(norm, 1e-12)), 1));
-
-  const m1 = add(mul(m, options.beta1), mul(g, 1 - options.beta1));
-  const v1 = add(mul(v, options.beta2), mul(square(g), 1 - options.beta2));
-  // correction1 = 1/(1 − β₁ᵗ), correction2 = 1/(1 − β₂ᵗ)
-  const update = div(mul(m1, mul(correction1, lr)), add(sqrt(mul(v1, correction2)), options.eps));
-  const p1 = sub(sub(p, mul(p, mul(lr, options.weightDecay))), update);
-  const ema1 = add(p1, mul(sub(ema, p1), emaDecay));
-  const next = { [nextName('p')]: p1, [nextName('m')]: m1, [nextName('v')]: v1, [nextName('ema')]: ema1 };
-  return { loss: reshape(loss, [1]), gradNorm: norm, ...metrics, ...next };
 }

@@ -3,11 +3,24 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, type NdArray, OrreryError, randomStream, sizeOf, throwIfAborted } from '../base/index.ts';
-import { compile, input, type Tensor } from '../graph/index.ts';
+import { compile, type Tensor } from '../graph/index.ts';
 import { type Init, listWeights, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
 import { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
-import { type AdamWOptions, nextName, parameterCount, STATE_NAMES, trainingStep, unflatten } from './optimizer.ts';
+import {
+  type AdamWOptions,
+  groupArrays,
+  parameterCount,
+  STATE_NAMES,
+  type StateGroup,
+  stateGroups,
+  stateInputs,
+  stateName,
+  stateOutputs,
+  stateWeights,
+  trainingStep,
+  ungroup,
+} from './optimizer.ts';
 import { emaDecay, learningRate, type Schedule } from './schedule.ts';
 
 /** What is trained: loss, data, start values and score. */
@@ -139,18 +152,30 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       `${folder}: the checkpoint has ${start.p.length} parameters, the recipe has ${total}; use another folder or the old recipe`,
     );
   }
-  for (const name of STATE_NAMES) await runtime.setState(name, f32([total], start[name]));
+  const groups = stateGroups(specs);
+  for (const name of STATE_NAMES) {
+    for (const [i, array] of groupArrays(specs, groups, start[name]).entries()) {
+      const group = groups[i]!;
+      await runtime.setState(stateName(name, group), f32(group.shape, array), { move: true });
+    }
+  }
   yield { type: 'start', parameters: total, step, resumed: found !== undefined };
 
   const session = await loadStep(task, runtime, specs, optimizer);
   const metricNames = session.graph.outputs.map((o) => o.name).filter((n) => !n.startsWith('next.'));
-  const state = Object.fromEntries(STATE_NAMES.map((n) => [n, n]));
-  const keep = Object.fromEntries(STATE_NAMES.map((n) => [nextName(n), n]));
-  const model = validationModel(runtime, specs);
+  const state = stateInputs(groups);
+  const keep = stateOutputs(groups);
+  const model = validationModel(runtime, groups);
   const log = (record: object): void => appendFileSync(join(folder, 'metrics.jsonl'), `${JSON.stringify(record)}\n`);
   const save = async (): Promise<string> => {
     const current: Record<string, Float32Array> = {};
-    for (const name of STATE_NAMES) current[name] = (await runtime.getState(name))!.data as Float32Array;
+    for (const name of STATE_NAMES) {
+      const flat = new Float32Array(total);
+      for (const g of groups) {
+        ungroup(specs, g, (await runtime.getState(stateName(name, g)))!.data as Float32Array, flat);
+      }
+      current[name] = flat;
+    }
     const record = {
       step,
       seconds,
@@ -250,13 +275,13 @@ function loadStep(
 }
 
 /** Graphs over the averaged weights, which stay in the runtime. */
-function validationModel(runtime: Runtime, specs: readonly WeightSpec[]): ValidationModel {
+function validationModel(runtime: Runtime, groups: readonly StateGroup[]): ValidationModel {
   const sessions = new Map<string, Session>();
   return {
     async session(key, build) {
       let session = sessions.get(key);
       if (session === undefined) {
-        const weights = unflatten(input('ema', [parameterCount(specs)]), specs);
+        const weights = stateWeights(groups, 'ema');
         session = await runtime.load(
           compile(
             build((k) => weights.get(k)!),
@@ -266,7 +291,10 @@ function validationModel(runtime: Runtime, specs: readonly WeightSpec[]): Valida
         sessions.set(key, session);
       }
       const loaded = session;
-      return { run: (feeds) => loaded.run(feeds, { state: { ema: 'ema' } }) };
+      // A graph need not use every weight.
+      const used = new Set(loaded.graph.inputs.map((i) => i.name));
+      const state = Object.fromEntries(Object.entries(stateInputs(groups, ['ema'])).filter(([name]) => used.has(name)));
+      return { run: (feeds) => loaded.run(feeds, { state }) };
     },
   };
 }

@@ -101,7 +101,7 @@ export type OnnxModel = {
   readonly outputs: readonly OnnxValue[];
 };
 
-const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7, strings: 8 } as const;
+const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7, strings: 8 } as const;
 
 function writeAttribute(w: ProtoWriter, name: string, value: OnnxAttr): void {
   w.string(1, name);
@@ -114,6 +114,14 @@ function writeAttribute(w: ProtoWriter, name: string, value: OnnxAttr): void {
   } else if ('float' in value) {
     w.float(2, value.float);
     w.int(20, ATTRIBUTE.float);
+  } else if ('nodes' in value) {
+    w.message(6, (graph) => {
+      for (const node of value.nodes) graph.message(1, (n) => writeNode(n, node));
+      graph.string(2, name);
+      for (const v of value.inputs) graph.message(11, (i) => writeValue(i, v));
+      for (const v of value.outputs) graph.message(12, (o) => writeValue(o, v));
+    });
+    w.int(20, ATTRIBUTE.graph);
   } else if ('strings' in value) {
     for (const s of value.strings) w.string(9, s);
     w.int(20, ATTRIBUTE.strings);
@@ -121,6 +129,15 @@ function writeAttribute(w: ProtoWriter, name: string, value: OnnxAttr): void {
     w.ints(8, value);
     w.int(20, ATTRIBUTE.ints);
   }
+}
+
+function writeNode(w: ProtoWriter, node: OnnxNode): void {
+  for (const i of node.inputs) w.string(1, i);
+  for (const o of node.outputs) w.string(2, o);
+  w.string(3, node.name);
+  w.string(4, node.type);
+  for (const [name, value] of Object.entries(node.attrs)) w.message(5, (a) => writeAttribute(a, name, value));
+  if (node.domain !== '') w.string(7, node.domain);
 }
 
 function writeValue(w: ProtoWriter, v: OnnxValue): void {
@@ -164,16 +181,7 @@ export function writeOnnx(model: OnnxModel): Uint8Array {
   w.int(1, 9); // ir_version
   w.string(2, 'orrery');
   w.message(7, (graph) => {
-    for (const node of model.nodes) {
-      graph.message(1, (n) => {
-        for (const i of node.inputs) n.string(1, i);
-        for (const o of node.outputs) n.string(2, o);
-        n.string(3, node.name);
-        n.string(4, node.type);
-        for (const [name, value] of Object.entries(node.attrs)) n.message(5, (a) => writeAttribute(a, name, value));
-        if (node.domain !== '') n.string(7, node.domain);
-      });
-    }
+    for (const node of model.nodes) graph.message(1, (n) => writeNode(n, node));
     graph.string(2, model.graphName);
     for (const t of model.initializers) graph.message(5, (i) => writeInitializer(i, t));
     for (const v of model.inputs) graph.message(11, (i) => writeValue(i, v));

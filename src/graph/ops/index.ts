@@ -1,5 +1,6 @@
 // All ops by subject. `OPS` lists every record once, for documentation and for tests.
 import { attentionOps } from './attention.ts';
+import { blockwiseOps } from './blockwise.ts';
 import { convOps } from './conv.ts';
 import { depthwiseOps } from './depthwise.ts';
 import { elementwiseOps } from './elementwise.ts';
@@ -10,6 +11,7 @@ import { reduceOps } from './reduce.ts';
 import { shapeOps } from './shape.ts';
 
 export { attention, rope } from './attention.ts';
+export { blockwise } from './blockwise.ts';
 export { avgPool, type ConvGeometry, conv, convTranspose } from './conv.ts';
 export { depthwiseConv } from './depthwise.ts';
 export {
@@ -99,4 +101,5 @@ export const OPS = [
   ...depthwiseOps,
   ...normOps,
   ...attentionOps,
+  ...blockwiseOps,
 ] as const;
