@@ -41,5 +41,5 @@ export type { TensorInfo, TensorSource } from './tensor-source.ts';
 export { openShards, openTensors } from './tensors.node.ts';
 export { openTorch, type TorchFile, torchFrom } from './torch.node.ts';
 export { codeNames, type TorchContents, type TorchTensor, torchContents } from './torch.ts';
-export { type TorchTensorSource, writeTorch } from './torch-writer.node.ts';
+export { type TorchTensorSource, type WriteTorchOptions, writeTorch, writeTorchSteps } from './torch-writer.node.ts';
 export { bytesAccess, openZip, type RandomAccess, type ZipArchive, type ZipEntry } from './zip.ts';

@@ -23,8 +23,28 @@ const STORAGE_OF: Partial<Record<StoredDType, string>> = {
 };
 const U32 = 0xffffffff;
 
-/** Writes the file atomically. @param root name of the archive's top folder, as torch takes from the file name */
-export function writeTorch(path: string, tensors: readonly TorchTensorSource[], root = 'archive'): void {
+/** How the tensors lie in the file. */
+export type WriteTorchOptions = {
+  /** Top folder of the archive, which torch takes from the file name. Default "archive". */
+  readonly root?: string;
+  /** Put the dictionary of tensors under this key of another one. */
+  readonly wrap?: string;
+  /** Write a tuple of the tensors in place of a dictionary. */
+  readonly asTuple?: boolean;
+};
+
+/** Writes the file atomically. */
+export function writeTorch(path: string, tensors: readonly TorchTensorSource[], options: WriteTorchOptions = {}): void {
+  for (const _ of writeTorchSteps(path, tensors, options));
+}
+
+/** The same in steps, one per tensor; leaving early drops the file. */
+export function* writeTorchSteps(
+  path: string,
+  tensors: readonly TorchTensorSource[],
+  options: WriteTorchOptions = {},
+): Generator<string> {
+  const { root = 'archive' } = options;
   const file = createPendingFile(path);
   let offset = 0;
   const put = (bytes: Uint8Array): void => {
@@ -40,7 +60,7 @@ export function writeTorch(path: string, tensors: readonly TorchTensorSource[], 
     put(bytes);
   };
   try {
-    const pickle = pickleOf(tensors);
+    const pickle = pickleOf(tensors, options);
     if (pickle.length > PICKLE_LIMITS.bytes) {
       throw new OrreryError(
         'unsupported',
@@ -56,16 +76,18 @@ export function writeTorch(path: string, tensors: readonly TorchTensorSource[], 
         throw new OrreryError('internal', `tensor ${tensor.name} gave ${bytes.length} bytes, need ${need}`);
       }
       add(`data/${i}`, bytes);
+      yield tensor.name;
     }
     add('version', new TextEncoder().encode('3\n'));
     const start = offset;
     for (const entry of written) put(directoryEntry(entry));
     put(endOf(written.length, start, offset - start));
+    file.commit();
   } catch (error) {
-    file.abort();
     throw diskError(error, 'write', path);
+  } finally {
+    file.abort();
   }
-  file.commit();
 }
 
 /** Local header whose extra field makes the content begin at a multiple of 64 bytes, as in torch's own files. */
@@ -149,7 +171,7 @@ function endOf(count: number, start: number, bytes: number): Uint8Array {
 }
 
 /** Protocol 2: {name: torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())}. */
-function pickleOf(tensors: readonly TorchTensorSource[]): Uint8Array {
+function pickleOf(tensors: readonly TorchTensorSource[], { wrap, asTuple = false }: WriteTorchOptions): Uint8Array {
   const parts: Uint8Array[] = [];
   const raw = (...codes: number[]): void => void parts.push(Uint8Array.from(codes));
   const ascii = (text: string): void => void parts.push(new TextEncoder().encode(text));
@@ -182,12 +204,18 @@ function pickleOf(tensors: readonly TorchTensorSource[]): Uint8Array {
     for (const value of values) int(value);
     raw(0x74);
   };
-  raw(0x80, 2, 0x7d, 0x28);
+  raw(0x80, 2);
+  if (wrap !== undefined) {
+    raw(0x7d);
+    str(wrap);
+  }
+  if (asTuple) raw(0x28);
+  else raw(0x7d, 0x28);
   for (const [i, { name, dtype, shape }] of tensors.entries()) {
     const storage = STORAGE_OF[dtype];
     if (storage === undefined)
       throw new OrreryError('unsupported', `tensor ${name}: torch files cannot hold ${dtype} here`);
-    str(name);
+    if (!asTuple) str(name);
     ascii('ctorch._utils\n_rebuild_tensor_v2\n');
     raw(0x28, 0x28);
     str('storage');
@@ -203,7 +231,9 @@ function pickleOf(tensors: readonly TorchTensorSource[]): Uint8Array {
     ascii('ccollections\nOrderedDict\n');
     raw(0x29, 0x52, 0x74, 0x52);
   }
-  raw(0x75, 0x2e);
+  raw(asTuple ? 0x74 : 0x75);
+  if (wrap !== undefined) raw(0x73);
+  raw(0x2e);
   const out = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
   let at = 0;
   for (const part of parts) {

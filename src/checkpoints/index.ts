@@ -1,0 +1,15 @@
+// Layer 4: public checkpoints of any layout: opened, checked against the network, converted and exported.
+export { type ConvertEvent, type ConvertOptions, convertCheckpoint, LAYOUTS, type TargetLayout } from './convert.ts';
+export { type CheckpointFiles, findCheckpoint } from './find.ts';
+export { compareKeys, type Misfit, requireFit, requireValues, type ValueProblem, valueProblem } from './fit.ts';
+export {
+  type AutoregressiveOptions,
+  autoregressiveWeights,
+  fromLayout,
+  joinPieces,
+  pieceOf,
+  toTransformerEngine,
+} from './keys/autoregressive.ts';
+export { latentTable, requirePair } from './latents.ts';
+export { type Checkpoint, type Network, type OpenCheckpointOptions, openCheckpoint } from './open.ts';
+export type { CheckpointTensor, Expected, Family, LatentTable, Spelling, Tensors } from './types.ts';
