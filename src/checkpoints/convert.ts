@@ -14,8 +14,8 @@ import {
   writeTorchSteps,
 } from '../formats/index.ts';
 import { parseModelRecord, sha256OfFile } from '../hub/index.ts';
-import { bytesOfFloats, floatsOf } from './bytes.ts';
 import { requireFit, requireValues } from './fit.ts';
+import { bytesOfFloats, floatsOf } from './floats.ts';
 import { diffusersTokenizerOptions, tokenizerName } from './keys/cosmos-tokenizer.ts';
 import { diffusersDitOptions, ditName } from './keys/general-dit.ts';
 import { type Checkpoint, type OpenCheckpointOptions, openCheckpoint } from './open.ts';

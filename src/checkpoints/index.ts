@@ -7,8 +7,6 @@ export {
   autoregressiveWeights,
   fromLayout,
   joinPieces,
-  pieceOf,
-  toTransformerEngine,
 } from './keys/autoregressive.ts';
 export { latentTable, requirePair } from './latents.ts';
 export { type Checkpoint, type Network, type OpenCheckpointOptions, openCheckpoint } from './open.ts';

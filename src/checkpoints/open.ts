@@ -12,9 +12,9 @@ import {
   generalDitConfig,
   isUnusedTokenizerKey,
 } from '../nets/index.ts';
-import { floatsOf } from './bytes.ts';
 import { adapter, type CheckpointFiles, findCheckpoint } from './find.ts';
 import { compareKeys, type Misfit } from './fit.ts';
+import { floatsOf } from './floats.ts';
 import {
   type AutoregressiveOptions,
   autoregressiveOptionsOf,
@@ -117,7 +117,7 @@ function recognise(
   const spelling = spellingOf(pieces[0]!, path);
   const ignored: string[] = [];
   const stripped = pieces.map((piece) => strip(piece, spelling, ignored));
-  const joined = files.kind === 'ranks' ? joinRanks(stripped, files) : mergeParts(stripped, files);
+  const joined = files.kind === 'ranks' ? joinRanks(stripped) : mergeParts(stripped, files);
   if (files.kind === 'ranks') notes.push(`${files.files.length} tensor-parallel pieces joined`);
   const given = options.config ?? (folder === undefined ? usableConfig(files.config, spelling) : undefined);
   const stored = folder?.record.config as { network?: unknown } | undefined;
@@ -226,11 +226,8 @@ function mergeParts(parts: readonly Tensors[], files: CheckpointFiles): Tensors 
   return out;
 }
 
-function joinRanks(parts: readonly Tensors[], files: CheckpointFiles): Tensors {
-  return joinPieces(
-    parts.map((part) => new Map([...part].filter(([key]) => !isUnusedAutoregressiveKey(key)))),
-    files.files,
-  );
+function joinRanks(parts: readonly Tensors[]): Tensors {
+  return joinPieces(parts.map((part) => new Map([...part].filter(([key]) => !isUnusedAutoregressiveKey(key)))));
 }
 
 /** A `config.json` that describes the network; those of the first tokenizer release hold only a class name. */
@@ -327,11 +324,11 @@ function openAutoregressive(
 ): Opened {
   const count = (name: string): number | undefined =>
     typeof given?.[name] === 'number' ? (given[name] as number) : undefined;
-  const [query, keyValue] = [count('n_heads'), count('n_kv_heads') ?? count('n_heads')];
+  const [heads, keyValueHeads] = [count('n_heads'), count('n_kv_heads') ?? count('n_heads')];
   const keyed = fromLayout(
     tensors,
     layout,
-    query === undefined || keyValue === undefined ? undefined : { query, keyValue },
+    heads === undefined || keyValueHeads === undefined ? undefined : { heads, keyValueHeads },
   );
   const read = autoregressiveOptionsOf(keyed, path);
   if (layout === 'transformer-engine')

@@ -1,6 +1,17 @@
 // Layer 2: what lies on disk between commands: model folders and run folders.
 export { type BadTensor, checkWeights, type WeightsReport } from './check-weights.ts';
 export { cachedSha256, sha256OfFile, sha256Steps } from './checksums.ts';
+export {
+  type CachedModel,
+  cachedModels,
+  cachedSnapshot,
+  removeCached,
+  type SnapshotFile,
+  snapshotFiles,
+  verifySnapshot,
+} from './huggingface/cache.ts';
+export { type GetEvent, type GetOptions, getModel } from './huggingface/get.ts';
+export { type HubSettings, hubSettings, isRepoName } from './huggingface/settings.ts';
 export { assembleTensor, type Shapes, type TensorPart, type TensorPlan } from './keys/assemble.ts';
 export {
   type AutoregressiveLayout,

@@ -15,6 +15,7 @@ const LAYER: Readonly<Record<string, number>> = {
   sampling: 3,
   motion: 3,
   worlds: 4,
+  checkpoints: 4,
   training: 4,
   curation: 4,
   guardrail: 4,

@@ -1,7 +1,17 @@
-// Autoregressive transformers: the PyTorch keys and those of Transformer Engine, NeMo and fused projections; tensor-parallel
-// pieces; the architecture read off the shapes. The keys of the network are the PyTorch ones without `model.`.
-import { OrreryError } from '../../base/index.ts';
-import { averageTensors, joinTensors, reorderRows, rowsOf } from '../bytes.ts';
+// Autoregressive transformers: layouts recognised, joined when read, and the architecture read off the shapes. The plans of the
+// layouts themselves are in hub/keys. The keys of the network are the PyTorch ones without `model.`.
+import { type NdArray, OrreryError } from '../../base/index.ts';
+import { decodeTensor } from '../../formats/index.ts';
+import {
+  assembleTensor,
+  fromNemo,
+  fromTransformerEngine,
+  type HeadCounts,
+  mergeTensorParallel,
+  type Shapes,
+  type TensorPlan,
+} from '../../hub/index.ts';
+import { bytesOfFloats, floatsOf } from '../floats.ts';
 import { type CheckpointTensor, countOf, type Expected, prefixOf, type Spelling, type Tensors } from '../types.ts';
 
 /** What shapes tell about a transformer; option names of the public code. */
@@ -106,186 +116,107 @@ export function autoregressiveOptionsOf(tensors: Tensors, path: string): Autoreg
   };
 }
 
-type Pair = readonly [network: string, other: string];
-/** Renames between the network and Transformer Engine, inside a layer. */
-const TRANSFORMER_ENGINE: readonly Pair[] = [
-  ['attention_norm.weight', 'self_attention.layernorm_qkv.layer_norm_weight'],
-  ['attention.wq.weight', 'self_attention.layernorm_qkv.query_weight'],
-  ['attention.wk.weight', 'self_attention.layernorm_qkv.key_weight'],
-  ['attention.wv.weight', 'self_attention.layernorm_qkv.value_weight'],
-  ['attention.wo.weight', 'self_attention.proj.weight'],
-  ['attention.q_norm.weight', 'self_attention.q_norm.weight'],
-  ['attention.k_norm.weight', 'self_attention.k_norm.weight'],
-  ['cross_attention_norm.weight', 'inter_attention.layernorm_query.layer_norm_weight'],
-  ['cross_attention.wq.weight', 'inter_attention.layernorm_query.query_weight'],
-  ['cross_attention.wk.weight', 'inter_attention.key_value.key_weight'],
-  ['cross_attention.wv.weight', 'inter_attention.key_value.value_weight'],
-  ['cross_attention.wo.weight', 'inter_attention.proj.weight'],
-  ['cross_attention.q_norm.weight', 'inter_attention.q_norm.weight'],
-  ['cross_attention.k_norm.weight', 'inter_attention.k_norm.weight'],
-  ['ffn_norm.weight', 'layernorm_mlp.layer_norm_weight'],
-  ['feed_forward.w2.weight', 'layernorm_mlp.fc2_weight'],
-];
-const NEMO: readonly Pair[] = [
-  ['attention_norm.weight', 'self_attention.linear_qkv.layer_norm_weight'],
-  ['attention.wo.weight', 'self_attention.linear_proj.weight'],
-  ['attention.q_norm.weight', 'self_attention.q_layernorm.weight'],
-  ['attention.k_norm.weight', 'self_attention.k_layernorm.weight'],
-  ['ffn_norm.weight', 'mlp.linear_fc1.layer_norm_weight'],
-  ['feed_forward.w2.weight', 'mlp.linear_fc2.weight'],
-];
-const NEMO_ENDS: readonly Pair[] = [
-  ['tok_embeddings.weight', 'embedding.word_embeddings.weight'],
-  ['norm.weight', 'decoder.final_layernorm.weight'],
-  ['output.weight', 'output_layer.weight'],
-];
-
-const LAYER = /^(?:decoder\.)?layers\.(\d+)\.(.+)$/;
+/** Query and key heads: given, or read off a joined matrix, where public models have 4 query heads per key head. */
+function headsOf(tensors: Tensors, given: HeadCounts | undefined, key: string, norm: string): HeadCounts {
+  if (given !== undefined) return given;
+  const rows = tensors.get(key)?.shape[0] ?? 0;
+  const keyValueHeads = rows / (tensors.get(norm)?.shape[0] ?? 128) / 6;
+  if (!Number.isInteger(keyValueHeads) || keyValueHeads === 0) {
+    throw new OrreryError(
+      'model',
+      `${key} has ${rows} rows, need those of 4 query heads per key head; pass --config with n_heads and n_kv_heads`,
+    );
+  }
+  return { heads: 4 * keyValueHeads, keyValueHeads };
+}
 
 /**
- * Tensors under keys of `layout`, without a prefix → under the keys of the network. Joined matrices are cut into views.
- * @param heads where the file's own norms do not tell the head width: query and key-value heads
+ * Tensors under keys of `layout`, without a prefix → under the keys of the network. Joined matrices are cut when they are read.
+ * @param heads where the file's own norms do not tell the head width
  */
 export function fromLayout(
   tensors: Tensors,
   layout: Spelling['layout'],
-  heads?: { readonly query: number; readonly keyValue: number },
+  heads?: HeadCounts,
 ): Map<string, CheckpointTensor> {
-  const out = new Map<string, CheckpointTensor>();
-  const back = new Map((layout === 'nemo' ? NEMO : TRANSFORMER_ENGINE).map(([network, other]) => [other, network]));
-  const ends = new Map(NEMO_ENDS.map(([network, other]) => [other, network]));
-  const headOf = (i: string): number | undefined => {
-    const names = [`decoder.layers.${i}.self_attention.q_layernorm.weight`, `layers.${i}.attention.q_norm.weight`];
-    return names.map((name) => tensors.get(name)?.shape[0]).find((v) => v !== undefined);
-  };
-  for (const [key, tensor] of tensors) {
-    const match = LAYER.exec(key);
-    if (match === null || layout === 'original') {
-      out.set(layout === 'nemo' ? (ends.get(key) ?? key) : key, tensor);
-      continue;
+  const shapes = new Map([...tensors].map(([key, { shape }]) => [key, shape]));
+  switch (layout) {
+    case 'transformer-engine':
+      return applyPlans(fromTransformerEngine(shapes), [tensors]);
+    case 'nemo': {
+      const at = 'decoder.layers.0.self_attention';
+      const counts = headsOf(tensors, heads, `${at}.linear_qkv.weight`, `${at}.q_layernorm.weight`);
+      return applyPlans(fromNemo(shapes, counts), [tensors], (key) => key.replace(/^model\./, ''));
     }
-    const [, i, rest] = match as unknown as [string, string, string];
-    const set = (name: string, value: CheckpointTensor): void => void out.set(`layers.${i}.${name}`, value);
-    const half = tensor.shape[0]! / 2;
-    if (rest === 'layernorm_mlp.fc1_weight' || rest === 'mlp.linear_fc1.weight') {
-      set('feed_forward.w1.weight', rowsOf(tensor, 0, half));
-      set('feed_forward.w3.weight', rowsOf(tensor, half, half));
-    } else if (rest === 'attention.wqkv.weight') {
-      const width = tensor.shape[1]!;
-      const [q, kv] = splitQkv(tensor, headOf(i), heads, width, key);
-      set('attention.wq.weight', rowsOf(tensor, 0, q));
-      set('attention.wk.weight', rowsOf(tensor, q, kv));
-      set('attention.wv.weight', rowsOf(tensor, q + kv, kv));
-    } else if (rest === 'self_attention.linear_qkv.weight') {
-      const [q, kv, head] = splitQkv(tensor, headOf(i), heads, tensor.shape[1]!, key);
-      const groups = kv / head;
-      const perGroup = q / kv + 2;
-      // Per key-value head: its query heads, then the key head, then the value head.
-      const rows = (from: number, count: number): number[] =>
-        Array.from({ length: groups }, (_, g) =>
-          Array.from({ length: count * head }, (_, r) => (g * perGroup + from) * head + r),
-        ).flat();
-      set('attention.wq.weight', reorderRows(tensor, rows(0, q / kv)));
-      set('attention.wk.weight', reorderRows(tensor, rows(q / kv, 1)));
-      set('attention.wv.weight', reorderRows(tensor, rows(q / kv + 1, 1)));
-    } else set(back.get(rest) ?? rest, tensor);
+    case 'fused-qkv': {
+      const at = 'layers.0.attention';
+      const counts = headsOf(tensors, heads, `${at}.wqkv.weight`, `${at}.q_norm.weight`);
+      return applyPlans(fromFusedQkv(shapes, counts), [tensors]);
+    }
+    default:
+      return new Map(tensors);
   }
-  return out;
 }
 
-/** Rows of the query part, of the key part, and of one head in a joined matrix. Public models: 4 query heads per key head. */
-function splitQkv(
-  tensor: CheckpointTensor,
-  headWidth: number | undefined,
-  heads: { readonly query: number; readonly keyValue: number } | undefined,
-  width: number,
-  key: string,
-): [q: number, kv: number, head: number] {
-  const ratio = heads === undefined ? 4 : heads.query / heads.keyValue;
-  const kv = tensor.shape[0]! / (ratio + 2);
-  const head = headWidth ?? (heads === undefined ? 128 : kv / heads.keyValue);
-  if (!Number.isInteger(kv) || !Number.isInteger(kv / head)) {
-    throw new OrreryError(
-      'model',
-      `${key} has [${tensor.shape}] for width ${width}, need rows for ${ratio} query heads per key head; pass --config with n_heads and n_kv_heads`,
-    );
-  }
-  return [ratio * kv, kv, head];
-}
-
-/** Tensors under the keys of the network → under those of Transformer Engine, without a prefix. RoPE v2 only. */
-export function toTransformerEngine(tensors: Tensors): Map<string, CheckpointTensor> {
-  const there = new Map(TRANSFORMER_ENGINE);
-  const out = new Map<string, CheckpointTensor>();
-  for (const [key, tensor] of tensors) {
-    const match = LAYER.exec(key);
-    const [i, rest] = [match?.[1], match?.[2] ?? ''];
-    if (rest === 'feed_forward.w3.weight') continue;
-    if (rest === 'feed_forward.w1.weight') {
-      const w3 = tensors.get(`layers.${i}.feed_forward.w3.weight`);
-      if (w3 === undefined) throw new OrreryError('model', `layers.${i}.feed_forward.w3.weight is missing`);
-      out.set(`layers.${i}.layernorm_mlp.fc1_weight`, joinTensors([tensor, w3], 0, key));
-    } else out.set(match === null ? key : `layers.${i}.${there.get(rest) ?? rest}`, tensor);
-  }
-  return out;
-}
-
-/** The axis along which tensor-parallel ranks cut a weight; undefined: each has a copy. */
-export function parallelAxis(key: string): 0 | 1 | undefined {
-  if (/(^|\.)(wq|wk|wv|wqkv|w1|w3|tok_embeddings|output)\.weight$/.test(key)) return 0;
-  return /(^|\.)(wo|w2)\.weight$/.test(key) ? 1 : undefined;
-}
-
-/** One rank's piece of every tensor. */
-export function pieceOf(tensors: Tensors, rank: number, ranks: number): Map<string, CheckpointTensor> {
-  const out = new Map<string, CheckpointTensor>();
-  for (const [key, tensor] of tensors) {
-    const axis = parallelAxis(key);
-    const size = axis === undefined ? 0 : tensor.shape[axis]! / ranks;
-    if (!Number.isInteger(size))
-      throw new OrreryError('model', `${key} [${tensor.shape}] cannot be cut into ${ranks} pieces`);
-    if (axis === undefined) out.set(key, tensor);
-    else if (axis === 0) out.set(key, rowsOf(tensor, rank * size, size));
-    else out.set(key, columnsOf(tensor, rank * size, size));
-  }
-  return out;
-}
-
-function columnsOf(tensor: CheckpointTensor, start: number, count: number): CheckpointTensor {
-  const [rows, columns] = tensor.shape as [number, number];
-  return {
-    dtype: tensor.dtype,
-    shape: [rows, count],
-    readBytes: () => {
-      const from = tensor.readBytes();
-      const width = from.length / rows / columns;
-      const out = new Uint8Array(rows * count * width);
-      for (let r = 0; r < rows; r++) {
-        const at = (r * columns + start) * width;
-        out.set(from.subarray(at, at + count * width), r * count * width);
-      }
-      return out;
-    },
-  };
+/** `wqkv` → wq, wk, wv: their rows one after the other. */
+function fromFusedQkv(shapes: Shapes, { heads, keyValueHeads }: HeadCounts): TensorPlan[] {
+  return [...shapes].flatMap(([key, shape]): TensorPlan[] => {
+    if (!key.endsWith('.wqkv.weight')) return [{ key, parts: [{ key }] }];
+    const row = shape[0]! / (heads + 2 * keyValueHeads);
+    const ends = [0, heads * row, (heads + keyValueHeads) * row, shape[0]!];
+    return ['wq', 'wk', 'wv'].map((name, i) => ({
+      key: key.replace('wqkv', name),
+      parts: [{ key, axis: 0, from: ends[i]!, to: ends[i + 1]! }],
+    }));
+  });
 }
 
 /** The pieces of all ranks, in order → whole tensors. Copies of norms are averaged. */
-export function joinPieces(pieces: readonly Tensors[], names: readonly string[]): Map<string, CheckpointTensor> {
-  const out = new Map<string, CheckpointTensor>();
-  const keys = [...pieces[0]!.keys()];
-  for (const [rank, piece] of pieces.entries()) {
-    const lost = keys.filter((key) => !piece.has(key)).concat([...piece.keys()].filter((key) => !pieces[0]!.has(key)));
-    if (lost.length > 0) {
-      throw new OrreryError(
-        'model',
-        `${names[rank]} and ${names[0]} hold different keys, such as ${lost[0]}; the files are of two models`,
-      );
-    }
-  }
-  for (const key of keys) {
-    const parts = pieces.map((piece) => piece.get(key)!);
-    const axis = parallelAxis(key);
-    out.set(key, axis === undefined ? averageTensors(parts, key) : joinTensors(parts, axis, key));
-  }
-  return out;
+export function joinPieces(pieces: readonly Tensors[]): Map<string, CheckpointTensor> {
+  const shapes = pieces.map((piece) => new Map([...piece].map(([key, { shape }]) => [key, shape])));
+  return applyPlans(mergeTensorParallel(shapes), pieces);
+}
+
+/** Tensors that are put together by plan when they are read. */
+export function applyPlans(
+  plans: readonly TensorPlan[],
+  sources: readonly Tensors[],
+  rename: (key: string) => string = (key) => key,
+): Map<string, CheckpointTensor> {
+  return new Map(plans.map((plan) => [rename(plan.key), planned(plan, sources)]));
+}
+
+function planned(plan: TensorPlan, sources: readonly Tensors[]): CheckpointTensor {
+  const sourceOf = (key: string, shard = 0): CheckpointTensor => {
+    const found = sources[shard]?.get(key);
+    if (found === undefined) throw new OrreryError('model', `${key} is missing, from which ${plan.key} is made`);
+    return found;
+  };
+  const shapes = plan.parts.map(({ key, shard, axis, from = 0, to }) =>
+    sourceOf(key, shard).shape.map((d, i) => (i === axis ? (to ?? d) - from : d)),
+  );
+  const { dtype } = sourceOf(plan.parts[0]!.key, plan.parts[0]!.shard);
+  const axis = plan.axis ?? 0;
+  const shape =
+    plan.combine === 'mean'
+      ? shapes[0]!
+      : shapes[0]!.map((d, i) => (i === axis ? shapes.reduce((n, s) => n + s[i]!, 0) : d));
+  return {
+    dtype,
+    shape,
+    readBytes: () => {
+      // The same source may serve several parts.
+      const read = new Map<string, NdArray>();
+      const made = assembleTensor(plan, (key, shard) => {
+        const id = `${shard} ${key}`;
+        const source = sourceOf(key, shard);
+        const value = read.get(id) ?? decodeTensor(source, source.readBytes(), key);
+        read.set(id, value);
+        return value;
+      });
+      const bytes = new Uint8Array(made.data.buffer, made.data.byteOffset, made.data.byteLength);
+      // A mean of copies that differ comes back as float32.
+      return made.dtype === dtype ? bytes : bytesOfFloats(dtype, floatsOf(made.dtype, bytes, plan.key));
+    },
+  };
 }

@@ -128,6 +128,9 @@ export function ditWeights(c: GeneralDitConfig): Expected[] {
         ...conditions,
         ...(c.hasAugmentSigma ? { augmentNoise: input('s', [1]) } : {}),
         ...(c.views !== undefined && c.views.trajectoryWidth > 0 ? { trajectory: input('j', [1, 192]) } : {}),
+        ...(c.tokenCondition === undefined
+          ? {}
+          : { codes: input('k', [1, 1, T, c.patchSpatial, c.patchSpatial], 'i32') }),
         ...(c.hasAction === true ? { action: input('a', [1, 1, 7]) } : {}),
       },
       c,
@@ -171,13 +174,21 @@ export function ditConfigOf(tensors: Tensors, spelling: Spelling, path: string, 
   const views = viewsOf(find);
   const viewChannels = (views?.width ?? 0) + (views?.trajectoryWidth ?? 0);
   const outChannels = shape('final_layer.linear.weight')[0]! / 4;
-  const channels = patched / 4 - viewChannels;
+  const codes = find('token_embedder.weight');
+  const channels = patched / 4 - viewChannels - (codes?.[1] ?? 0);
   // Latent, condition mask (1), camera rays (6), padding mask (1): without a padding mask the sum is 0 or 7 more.
   const hasPaddingMask = ![0, 7].includes(channels - outChannels);
   const isPredict2 = spelling.layout === 'predict2' || find('crossattn_proj.0.weight') !== undefined;
-  const ratios = isPredict2 ? { t: 1, h: 3, w: 3 } : width >= 5120 ? { t: 2, h: 2, w: 2 } : { t: 2, h: 1, w: 1 };
+  const ratios =
+    codes !== undefined
+      ? { t: 1, h: 1.5, w: 1.5 }
+      : isPredict2
+        ? { t: 1, h: 3, w: 3 }
+        : width >= 5120
+          ? { t: 2, h: 2, w: 2 }
+          : { t: 2, h: 1, w: 1 };
   notes.push(
-    `RoPE ratios ${ratios.t}, ${ratios.h}, ${ratios.w} (t, h, w) are those of ${isPredict2 ? 'Predict2 Video2World' : isSmall ? 'the 7B model; the file does not tell' : 'the public model'}; --config overrides`,
+    `RoPE ratios ${ratios.t}, ${ratios.h}, ${ratios.w} (t, h, w) are those of ${codes !== undefined ? 'the diffusion decoder' : isPredict2 ? 'Predict2 Video2World' : isSmall ? 'the 7B model; the file does not tell' : 'the public model'}; --config overrides`,
   );
   if (views !== undefined) notes.push('the fixed sine-cosine positions of the public multi-view models are assumed');
   const rows = (axis: 't' | 'h' | 'w', patch: number, standard: number): number =>
@@ -206,6 +217,7 @@ export function ditConfigOf(tensors: Tensors, spelling: Spelling, path: string, 
     extraRatios: { t: 1, h: 1, w: 1 },
     hasAugmentSigma: find('augment_sigma_embedder.1.linear_1.weight') !== undefined,
     ...(views === undefined ? {} : { views }),
+    ...(codes === undefined ? {} : { tokenCondition: { vocabulary: codes[0]!, width: codes[1]! } }),
     ...(find('action_embedder_B_3D.fc1.weight') === undefined ? {} : { hasAction: true }),
     queryKeyEps: spelling.layout === 'diffusers' ? 1e-5 : 1e-6,
   };
@@ -240,17 +252,19 @@ export function diffusersDitOptions(c: GeneralDitConfig): Record<string, unknown
   const odd =
     c.views !== undefined
       ? 'several views'
-      : c.hasAction === true
-        ? 'actions'
-        : c.hasAugmentSigma
-          ? 'a second noise level'
-          : c.adalnRank === undefined
-            ? 'full-rank modulation'
-            : c.extraPositions === 'sincos'
-              ? 'fixed positions'
-              : c.subBlocks.join() !== 'fa,ca,mlp'
-                ? `blocks ${c.subBlocks.join('-')}`
-                : undefined;
+      : c.tokenCondition !== undefined
+        ? 'codes as a condition'
+        : c.hasAction === true
+          ? 'actions'
+          : c.hasAugmentSigma
+            ? 'a second noise level'
+            : c.adalnRank === undefined
+              ? 'full-rank modulation'
+              : c.extraPositions === 'sincos'
+                ? 'fixed positions'
+                : c.subBlocks.join() !== 'fa,ca,mlp'
+                  ? `blocks ${c.subBlocks.join('-')}`
+                  : undefined;
   if (odd !== undefined) {
     throw new OrreryError(
       'unsupported',

@@ -243,3 +243,12 @@ export async function* hashFile(path: string, hash: BlobHash, signal?: AbortSign
     closeSync(fd);
   }
 }
+
+/** Bytes of a file; undefined when it is not there or cannot be looked at. */
+export function fileSize(path: string): number | undefined {
+  try {
+    return statSync(path).size;
+  } catch {
+    return undefined;
+  }
+}

@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { OrreryError, throwIfAborted } from '../../base/index.ts';
 import { diskError } from '../../formats/index.ts';
-import { type BlobHash, blobHash, hashFile } from './cache.ts';
+import { type BlobHash, blobHash, fileSize, hashFile } from './cache.ts';
 import { hubGet, TransientError } from './request.ts';
 import type { HubSettings } from './settings.ts';
 
@@ -46,7 +46,7 @@ export type DownloadEvent =
 export async function* downloadBlob(options: DownloadOptions): AsyncGenerator<DownloadEvent> {
   const { folder, blob, sizeBytes, file, tries = 5, waitMs = 500, signal } = options;
   const path = join(folder, 'blobs', blob);
-  if (statSync(path, { throwIfNoEntry: false })?.size === sizeBytes) return;
+  if (fileSize(path) === sizeBytes) return;
   const partial = `${path}.incomplete`;
   let fd: number;
   try {

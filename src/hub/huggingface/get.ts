@@ -2,7 +2,7 @@
 import { statfsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InputError, OrreryError } from '../../base/index.ts';
-import { cachedCommit, cachedSnapshot, linkBlob, repoFolder, snapshotFiles, writeRef } from './cache.ts';
+import { cachedCommit, cachedSnapshot, fileSize, linkBlob, repoFolder, snapshotFiles, writeRef } from './cache.ts';
 import { downloadBlob, lockBlob } from './download.ts';
 import { describeModel, type HubFile, TransientError } from './request.ts';
 import { checkRepo, checkRevision, type HubSettings, hubSettings } from './settings.ts';
@@ -77,15 +77,11 @@ export async function* getModel(repo: string, options: GetOptions = {}): AsyncGe
     );
   const files = wanted as readonly Known[];
   const folder = repoFolder(settings.cacheDir, repo);
-  const isHere = (file: Known): boolean =>
-    statSync(join(folder, 'blobs', file.blob), { throwIfNoEntry: false })?.size === file.sizeBytes;
+  const isHere = (file: Known): boolean => fileSize(join(folder, 'blobs', file.blob)) === file.sizeBytes;
   const allBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const missing = files.filter((file) => !isHere(file));
   const partOf = (file: Known): number =>
-    Math.min(
-      file.sizeBytes,
-      statSync(join(folder, 'blobs', `${file.blob}.incomplete`), { throwIfNoEntry: false })?.size ?? 0,
-    );
+    Math.min(file.sizeBytes, fileSize(join(folder, 'blobs', `${file.blob}.incomplete`)) ?? 0);
   const missingBytes = missing.reduce((sum, file) => sum + file.sizeBytes - partOf(file), 0);
   requireSpace(settings.cacheDir, missingBytes, repo);
   yield {

@@ -242,7 +242,6 @@ async function limitedText(response: Response, url: string): Promise<string> {
 
 /** A name from the network becomes a path: only plain ones pass. */
 function checkedName(name: string, repo: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are refused
   const isOdd =
     /[\u0000-\u001f\\:*?"<>|]/.test(name) ||
     name.split('/').some((part) => part === '' || part === '.' || part === '..');
