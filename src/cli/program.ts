@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
 import { modelsCommand } from './commands/models.ts';
 import { runsCommand } from './commands/runs.ts';
@@ -36,6 +37,7 @@ export function createProgram(session: Session = SILENT): Command {
   const commands = [
     demoCommand,
     generateCommand,
+    evaluateCommand,
     tokenizeCommand,
     trainCommand,
     simulateCommand,

@@ -1,4 +1,6 @@
 // Layer 4: is the network right, and is the world right? Parity with reference cases, metrics, baselines, benchmarks.
+export { type SampsonResult, temporalSampson } from './geometry/consistency.ts';
+export { findKeypoints, MATCHER, matchPairs } from './geometry/features.ts';
 export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';
 export { eightPoint, type RansacOptions, type RansacResult, ransacFundamental } from './geometry/fundamental.ts';
 export { absoluteError, cameraControlError, relativeError, type Similarity, umeyama } from './geometry/poses.ts';
@@ -32,7 +34,20 @@ export {
   psnrTraining,
 } from './metrics/psnr.ts';
 export { type MsSsim, msSsim, type PictureSize, ssimGaussian, ssimMap, ssimUniform } from './metrics/ssim.ts';
+export { type TemporalMeasures, temporalMeasures } from './metrics/temporal.ts';
+export {
+  type ClipRow,
+  defined,
+  type MetricInfo,
+  type Results,
+  type Summary,
+  scoresOf,
+  summarise,
+} from './report/table.ts';
+export type { ReportFiles } from './report/write.ts';
 export { type OpenCvFilter, resizeOpenCv, resizeOpenCvBytes } from './resize/opencv.ts';
 export { type PillowFilter, resizePillow } from './resize/pillow.ts';
 export { resizeTorch, type TorchFilter } from './resize/torch.ts';
 export * from './selftest/index.ts';
+export { type EvaluateVideosEvent, type EvaluateVideosOptions, evaluateVideos } from './videos/evaluate.ts';
+export { VIDEO_METRICS, type VideoMetric } from './videos/metrics.ts';

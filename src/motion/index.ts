@@ -4,6 +4,6 @@ export { type Baseline, constantVelocity, repeatLastFrame } from './baselines.ts
 export { nearestColour, type Palette, paletteOf } from './colours.ts';
 export { denseFlow, endpointError, meanLength, type PlaneSize, sampleAt, warpBack } from './flow.ts';
 export { lowerMedian } from './median.ts';
-export { type MotionOptions, type MotionStages, morph, motionMasks } from './motion-mask.ts';
+export { lumaOf, type MotionOptions, type MotionStages, morph, motionMasks } from './motion-mask.ts';
 export { type OpenCv, openCv, withMats } from './opencv.ts';
 export { fillHoles, regionsOf } from './regions.ts';

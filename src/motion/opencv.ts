@@ -4,7 +4,19 @@ import type cvTypes from '@techstark/opencv-js';
 import { OrreryError } from '../base/index.ts';
 
 /** The module. Every `Mat` and detector that it makes must be deleted: use `withMats`. */
-export type OpenCv = typeof cvTypes;
+export type OpenCv = typeof cvTypes & { readonly AKAZE: new () => Akaze };
+
+/** The detector as it is in the module; the package's types lack it. */
+type Akaze = Deletable & {
+  setThreshold(value: number): void;
+  detectAndCompute(
+    image: cvTypes.Mat,
+    mask: cvTypes.Mat,
+    keypoints: cvTypes.KeyPointVector,
+    descriptors: cvTypes.Mat,
+    useGiven: boolean,
+  ): void;
+};
 
 let loading: Promise<OpenCv> | undefined;
 

@@ -1,0 +1,122 @@
+// Keypoints and matches between pictures: AKAZE from OpenCV, ratio test and mutual check. Learned matchers give other figures;
+// every table names this one.
+
+import { lumaOf, openCv, type PlaneSize, withMats } from '../../motion/index.ts';
+import type { Matches } from './sampson.ts';
+
+/** Name of the matcher in tables. */
+export const MATCHER = 'AKAZE, ratio 0.8, mutual';
+
+/** Keypoints of a picture: x y flat, binary descriptors [n, bytes]. */
+export type Keypoints = {
+  readonly count: number;
+  readonly points: Float64Array;
+  readonly descriptors: Uint8Array;
+  readonly bytes: number;
+};
+
+export type FeatureOptions = {
+  /** Smallest detector response. Default 1e-4: small pictures have few strong corners. */
+  readonly threshold?: number;
+  /** Most keypoints, the strongest first. Default 2048. */
+  readonly limit?: number;
+  /** Enlarge small pictures so that their longer side has this many pixels before looking for corners. Default 512. */
+  readonly side?: number;
+};
+
+/** Finds keypoints. @param picture uint8 RGB [H, W, 3]; points are in its pixels, (0, 0) = centre of the first pixel */
+export async function findKeypoints(
+  picture: Uint8Array,
+  { height, width }: PlaneSize,
+  options: FeatureOptions = {},
+): Promise<Keypoints> {
+  const { threshold = 1e-4, limit = 2048, side = 512 } = options;
+  const cv = await openCv();
+  return withMats((keep) => {
+    const gray = keep(cv.matFromArray(height, width, cv.CV_8UC1, lumaOf(picture) as unknown as number[]));
+    const scale = Math.max(1, side / Math.max(height, width));
+    const big = keep(new cv.Mat());
+    if (scale > 1)
+      cv.resize(gray, big, new cv.Size(Math.round(width * scale), Math.round(height * scale)), 0, 0, cv.INTER_CUBIC);
+    else gray.copyTo(big);
+    const sx = big.cols / width;
+    const sy = big.rows / height;
+    const akaze = keep(new cv.AKAZE());
+    akaze.setThreshold(threshold);
+    const found = keep(new cv.KeyPointVector());
+    const described = keep(new cv.Mat());
+    const none = keep(new cv.Mat());
+    akaze.detectAndCompute(big, none, found, described, false);
+    const all = Array.from({ length: found.size() }, (_, i) => ({ i, k: found.get(i) }));
+    // Equal responses keep the detector's order: the result never depends on a sort's whims.
+    all.sort((a, b) => b.k.response - a.k.response || a.i - b.i);
+    const kept = all.slice(0, limit);
+    const bytes = described.cols;
+    const descriptors = new Uint8Array(kept.length * bytes);
+    const points = new Float64Array(kept.length * 2);
+    for (const [row, { i, k }] of kept.entries()) {
+      points[2 * row] = (k.pt.x + 0.5) / sx - 0.5;
+      points[2 * row + 1] = (k.pt.y + 0.5) / sy - 0.5;
+      descriptors.set(described.data.subarray(i * bytes, (i + 1) * bytes), row * bytes);
+    }
+    return { count: kept.length, points, descriptors, bytes };
+  });
+}
+
+/** Number of ones in each byte. */
+const ONES = Uint8Array.from({ length: 256 }, (_, b) => b.toString(2).replaceAll('0', '').length);
+
+/** Nearest and second nearest of each row of `a` in `b` by Hamming distance; `reach` limits how far apart points may lie, px. */
+function nearest(
+  a: Keypoints,
+  b: Keypoints,
+  reach: number,
+): { best: Int32Array; first: Int32Array; second: Int32Array } {
+  const best = new Int32Array(a.count).fill(-1);
+  const first = new Int32Array(a.count).fill(1 << 20);
+  const second = new Int32Array(a.count).fill(1 << 20);
+  for (let i = 0; i < a.count; i++) {
+    for (let j = 0; j < b.count; j++) {
+      if (
+        Math.abs(a.points[2 * i]! - b.points[2 * j]!) > reach ||
+        Math.abs(a.points[2 * i + 1]! - b.points[2 * j + 1]!) > reach
+      )
+        continue;
+      let d = 0;
+      const limit = second[i]!;
+      for (let k = 0; k < a.bytes && d < limit; k++)
+        d += ONES[a.descriptors[i * a.bytes + k]! ^ b.descriptors[j * b.bytes + k]!]!;
+      if (d < first[i]!) [second[i], first[i], best[i]] = [first[i]!, d, j];
+      else if (d < second[i]!) second[i] = d;
+    }
+  }
+  return { best, first, second };
+}
+
+/** Index pairs that pass the ratio test in both directions and choose each other. @param reach largest shift in pixels */
+export function matchPairs(
+  a: Keypoints,
+  b: Keypoints,
+  options: { readonly ratio?: number; readonly reach?: number } = {},
+): [number, number][] {
+  const { ratio = 0.8, reach = Number.POSITIVE_INFINITY } = options;
+  const forth = nearest(a, b, reach);
+  const back = nearest(b, a, reach);
+  const pairs: [number, number][] = [];
+  for (let i = 0; i < a.count; i++) {
+    const j = forth.best[i]!;
+    if (j < 0 || back.best[j] !== i) continue;
+    if (forth.first[i]! >= ratio * forth.second[i]!) continue;
+    pairs.push([i, j]);
+  }
+  return pairs;
+}
+
+/** Matches of two pictures as points. */
+export function matchesFrom(a: Keypoints, b: Keypoints, pairs: readonly (readonly [number, number])[]): Matches {
+  return {
+    count: pairs.length,
+    a: Float64Array.from(pairs.flatMap(([i]) => [a.points[2 * i]!, a.points[2 * i + 1]!])),
+    b: Float64Array.from(pairs.flatMap(([, j]) => [b.points[2 * j]!, b.points[2 * j + 1]!])),
+  };
+}
