@@ -1,5 +1,6 @@
 // The command tree. Each command lives in its own file and loads its library when it runs, so that help is instant.
 import { Command } from 'commander';
+import { curateCommand } from './commands/curate.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -39,6 +40,7 @@ export function createProgram(session: Session = SILENT): Command {
     generateCommand,
     evaluateCommand,
     tokenizeCommand,
+    curateCommand,
     trainCommand,
     simulateCommand,
     selftestCommand,

@@ -15,6 +15,7 @@ export {
   writeFileAtomic,
   writeFully,
 } from './files.node.ts';
+export { type Column, type ColumnType, parquetColumns, readParquet, writeParquet } from './parquet.node.ts';
 export { PICKLE_LIMITS, type Pickle, type PickleValue, readPickle } from './pickle.ts';
 export {
   createSafetensorsWriter,
@@ -37,6 +38,7 @@ export {
   type TensorEntry,
   type TensorSpec,
 } from './safetensors.ts';
+export { createTar, readTar, readWebDataset, type TarMember, type TarWriter } from './tar.node.ts';
 export type { TensorInfo, TensorSource } from './tensor-source.ts';
 export { openShards, openTensors } from './tensors.node.ts';
 export { openTorch, type TorchFile, torchFrom } from './torch.node.ts';

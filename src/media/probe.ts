@@ -43,12 +43,17 @@ export async function openVideo(file: SourceFile, options: MediaOptions): Promis
     );
   const backend = await openBackend(options.backend);
   const facts = await backend.probe(file, runOptionsOf(options));
+  return { backend, file, facts, info: infoOf(file, facts, whole.problem) };
+}
+
+/** The viewer's facts from the stream's. Throws a `data` error for absurd sizes and rates. */
+export function infoOf(file: SourceFile, facts: StreamFacts, problem: string | undefined): VideoInfo {
   const display = displaySize(facts);
   checkSize(file.name, facts.codedWidth, facts.codedHeight);
   checkSize(file.name, display.width, display.height);
   const fps = frameRateOf(file.name, facts);
   const frames = facts.frames > 0 ? facts.frames : Math.max(1, Math.round(facts.durationSeconds * fps));
-  const info: VideoInfo = {
+  return {
     kind: 'video',
     path: file.name,
     sizeBytes: file.sizeBytes,
@@ -67,10 +72,9 @@ export async function openVideo(file: SourceFile, options: MediaOptions): Promis
     startSeconds: facts.startSeconds,
     pixelFormat: facts.pixelFormat,
     hasAudio: facts.hasAudio,
-    ...(whole.problem === undefined ? {} : { problem: whole.problem }),
+    ...(problem === undefined ? {} : { problem }),
     tags: facts.tags,
   };
-  return { backend, file, facts, info };
 }
 
 /** Facts of an image file. */

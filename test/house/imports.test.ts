@@ -31,6 +31,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'training -> simulation': 'trainers read the data sets that the simulator writes',
   'training -> worlds': 'held-out scores and exported models go through the same encode and decode as generation',
   'training -> evaluation': 'model cards state the baselines and metrics of the benchmarks',
+  'curation -> training': 'the shot detector is trained by the trainer',
+  'curation -> worlds': 'clip embeddings come from the encoder of the shipped tokenizer',
   'evaluation -> simulation': 'scores compare with ground truth of simulated scenes',
   'evaluation -> worlds': 'a benchmark runs the model it scores',
 };

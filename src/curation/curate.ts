@@ -1,0 +1,229 @@
+// `curate(input, out)`: a folder of raw video in, clips, tables and a summary out, as a stream of typed events. The same
+// call continues a job that was stopped in any way.
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { InputError, OrreryError, throwIfAborted } from '../base/index.ts';
+import { diskError } from '../formats/index.ts';
+import { openBackend as openMedia } from '../media/index.ts';
+import { openEmbedded } from './engine/embedded.ts';
+import { openIsolated } from './engine/isolated.ts';
+import { runPipeline, type StageProgress } from './engine/pipeline.ts';
+import type { Stage, Unit } from './engine/stage.ts';
+import { type Discovered, discover } from './ingest/discover.ts';
+import { asSessions } from './ingest/sessions.ts';
+import { finishJob, type JobSummary, readJob } from './layout/finish.ts';
+import { writeReport } from './layout/report.ts';
+import { type CurateOptions, parseCurateOptions } from './options.ts';
+import { uuid5 } from './pass/ids.ts';
+import type { PassOptions, VideoUnit } from './pass/job.ts';
+import type { PassOutput } from './pass/worker.ts';
+import { captionStage } from './stages/caption.ts';
+import { describeStage } from './stages/describe.ts';
+import { embedStage } from './stages/embed.ts';
+import { previewStage } from './stages/preview.ts';
+import { writeStage } from './stages/write.ts';
+
+/** What a job tells. */
+export type CurateEvent =
+  | { readonly type: 'start'; readonly videos: number; readonly skipped: number; readonly resumed: number }
+  | {
+      readonly type: 'progress';
+      readonly stages: readonly StageProgress[];
+      readonly videos: number;
+      readonly videosDone: number;
+      readonly clips: number;
+      readonly seconds: number;
+      readonly etaSeconds: number | undefined;
+    }
+  | { readonly type: 'workers'; readonly counts: Readonly<Record<string, number>> }
+  | {
+      readonly type: 'dead';
+      readonly stage: string;
+      readonly id: string;
+      readonly name: string;
+      readonly message: string;
+    }
+  | { readonly type: 'done'; readonly summary: JobSummary; readonly report: string; readonly seconds: number };
+
+/** Options of the media pass out of those of the job. */
+export function passOptions(out: string, o: CurateOptions): PassOptions {
+  return {
+    out,
+    split:
+      o.split === 'shots'
+        ? {
+            by: 'shots',
+            minSeconds: o.minSeconds,
+            maxSeconds: o.maxSeconds,
+            cropSeconds: o.cropSeconds,
+            longShots: o.longShots,
+          }
+        : {
+            by: 'fixed',
+            lengthSeconds: o.clipSeconds,
+            strideSeconds: o.strideSeconds ?? o.clipSeconds,
+            minSeconds: o.minSeconds,
+            limit: o.limitClips,
+          },
+    encoder: o.encoder,
+    crf: o.crf,
+    preset: o.preset,
+    maxHeight: o.maxHeight,
+    threads: o.threads,
+    motion: o.motion !== 'off',
+    ...(o.kilobits === undefined ? {} : { kilobits: o.kilobits }),
+    ...(o.shotModel === undefined ? {} : { shotModel: o.shotModel }),
+  };
+}
+
+/** The stages of a job, in order. */
+export function curateStages(out: string, o: CurateOptions): readonly Stage[] {
+  const media: Stage<VideoUnit, PassOutput> = {
+    name: 'media',
+    cores: o.threads,
+    attempts: o.attempts,
+    open: async () =>
+      openIsolated({
+        module: new URL(import.meta.url.endsWith('.ts') ? './pass/worker.ts' : './pass/worker.js', import.meta.url),
+        options: passOptions(out, o),
+        memoryMb: o.memoryMb,
+        stallSeconds: o.stallSeconds,
+      }) as never,
+  };
+  return [
+    media,
+    describeStage(o),
+    ...(o.embed === 'off' ? [] : [embedStage(out)]),
+    ...(o.caption === 'endpoint' ? [captionStage(out, o)] : []),
+    ...(o.preview ? [previewStage(out)] : []),
+    writeStage(out, o),
+  ] as Stage[];
+}
+
+/** Options that change the result; the others may differ when a job is continued. */
+export function fingerprint(input: string, o: CurateOptions): Record<string, unknown> {
+  const { cores: _c, threads: _t, memoryMb: _m, stallSeconds: _s, attempts: _a, retryDead: _r, ...rest } = o;
+  return { input, options: rest };
+}
+
+/** Videos of the input as units of the first stage. */
+export async function unitsOf(
+  found: Discovered,
+  o: CurateOptions,
+  signal: AbortSignal | undefined,
+): Promise<Unit<VideoUnit>[]> {
+  const videos = o.sessions ? await asSessions(found.videos, o.primaryCamera, signal) : found.videos;
+  return videos.map((value) => ({
+    id: uuid5(value.part === undefined ? value.idPath : `${value.idPath}#${value.part.start}`),
+    value,
+  }));
+}
+
+/** Prepares the output folder; refuses one that holds something else. */
+export function prepareOut(out: string): string {
+  try {
+    mkdirSync(out, { recursive: true });
+  } catch (error) {
+    throw diskError(error, 'write', out);
+  }
+  const journal = join(out, 'journal.jsonl');
+  if (!existsSync(journal)) {
+    const others = readdirSync(out);
+    if (others.length > 0)
+      throw new InputError('out', {
+        got: out,
+        need: 'an empty folder, or one of a job to continue',
+        why: `it holds ${others.slice(0, 3).join(', ')}`,
+      });
+  }
+  return journal;
+}
+
+/** Curates. Leaving the loop early stops the work; the same call continues it. */
+export async function* curate(
+  input: string,
+  out: string,
+  raw: Partial<CurateOptions> & { readonly signal?: AbortSignal; readonly nats?: string } = {},
+): AsyncGenerator<CurateEvent, void, undefined> {
+  const { signal, nats, ...given } = raw;
+  const options = parseCurateOptions(given);
+  throwIfAborted(signal);
+  const found = discover(input, out);
+  if (found.videos.length === 0)
+    throw new InputError('input', {
+      got: input,
+      need: 'at least one video',
+      why: `${found.skipped.length} other files are there`,
+    });
+  const media = await openMedia('auto');
+  if (media.name !== 'node-av')
+    throw new OrreryError(
+      'unsupported',
+      'curate needs node-av, because it decodes each video once for all stages; run "npm install node-av"',
+    );
+  const journal = prepareOut(out);
+  const job = fingerprint(input, options);
+  const stages = curateStages(out, options);
+  const dead: CurateEvent[] = [];
+  const units = await unitsOf(found, options, signal);
+  const names = new Map(units.map((u) => [u.id, u.value.name]));
+  let clips = 0;
+  const backend = openEmbedded({
+    stages: stages.map((s) => s.name),
+    journal,
+    job,
+    keepsResults: false,
+    retryDead: options.retryDead,
+    onResult: ({ value }) => {
+      if ((value as { kind: string }).kind === 'clip') clips++;
+    },
+    onDead: ({ stage, id, error }) => {
+      dead.push({ type: 'dead', stage, id, name: names.get(id) ?? id, message: error.message });
+    },
+  });
+  const began = performance.now();
+  let progress: readonly StageProgress[] = [];
+  try {
+    if (JSON.stringify(backend.job) !== JSON.stringify(job))
+      throw new InputError('out', {
+        got: out,
+        need: 'the folder of this very job, or a new one',
+        why: 'it holds a job with another input or other options',
+      });
+    yield { type: 'start', videos: units.length, skipped: found.skipped.length, resumed: backend.resumed };
+    for await (const event of runPipeline({
+      stages,
+      backend,
+      source: units,
+      ...(options.cores === undefined ? {} : { cores: options.cores }),
+      ...(signal === undefined ? {} : { signal }),
+    })) {
+      yield* dead.splice(0);
+      if (event.type === 'workers') {
+        yield event;
+        continue;
+      }
+      progress = event.stages;
+      const first = event.stages[0]!;
+      const videosDone = first.done + first.dead;
+      const share = videosDone / units.length;
+      yield {
+        type: 'progress',
+        stages: event.stages,
+        videos: units.length,
+        videosDone,
+        clips,
+        seconds: event.seconds,
+        etaSeconds: share > 0 && share < 1 ? (event.seconds * (1 - share)) / share : undefined,
+      };
+    }
+    yield* dead.splice(0);
+  } finally {
+    await backend.close();
+  }
+  const seconds = (performance.now() - began) / 1000;
+  const facts = readJob(out);
+  const summary = finishJob(out, facts, { seconds, skipped: found.skipped, embeds: options.embed !== 'off' });
+  const report = writeReport(out, facts, { seconds, stages: progress });
+  yield { type: 'done', summary, report, seconds };
+}
