@@ -35,6 +35,8 @@ export type CompileOptions = {
   readonly weights?: (name: string, type: TensorType) => WeightSource;
   /** True: only operators of the ONNX standard. Default false. */
   readonly standard?: boolean;
+  /** False: no `Scan` over blocks of long vectors, which is for the cache of a processor. Default true. */
+  readonly blocks?: boolean;
   readonly name?: string;
 };
 
@@ -58,11 +60,11 @@ const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 
 /** Compiles named outputs into one ONNX model. Equal graphs give equal bytes. */
 export function compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): CompiledGraph {
-  const { standard = false, weights = () => ({ kind: 'input' }) as const, name = 'orrery' } = options;
+  const { standard = false, blocks = true, weights = () => ({ kind: 'input' }) as const, name = 'orrery' } = options;
   const names = Object.keys(outputs);
   const tensors = optimise(
     names.map((n) => outputs[n]!),
-    { standard },
+    { standard, blocks },
   );
 
   let nodes: OnnxNode[] = [];
@@ -209,7 +211,10 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
 }
 
 /** The passes in order. Exported for tests and for counting. */
-export function optimise(outputs: readonly Tensor[], options: { standard: boolean }): Tensor[] {
+export function optimise(
+  outputs: readonly Tensor[],
+  options: { readonly standard: boolean; readonly blocks?: boolean },
+): Tensor[] {
   const unfolded = unfold(outputs, options);
   const merged = mergeEqual(unfolded);
   // Fusions write contrib operators; what they leave equal is merged once more.

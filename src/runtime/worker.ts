@@ -82,6 +82,8 @@ async function create(r: LoadRequest, onDevice: ReadonlySet<string>): Promise<or
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
+    // A planned block for all activations comes on top of what the first run allocated one by one.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     ...(onDevice.size === 0 ? {} : { preferredOutputLocation: location }),
     ...(r.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: r.profile }),

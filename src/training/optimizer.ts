@@ -4,6 +4,7 @@ import { sizeOf } from '../base/index.ts';
 import {
   add,
   barrier,
+  blockShape,
   blockwise,
   concat,
   div,
@@ -65,8 +66,6 @@ export const parameterCount = (specs: readonly WeightSpec[]): number => specs.re
 
 /** Weights below this size share an array: their few numbers cost less than the handling of another array. */
 const SMALL = 32768;
-/** Largest number of values that are updated at a time: nine arrays of them fit the second-level cache. */
-const BLOCK = 32768;
 
 /** How the state of `specs` is laid out in arrays. */
 export function stateGroups(specs: readonly WeightSpec[]): StateGroup[] {
@@ -74,17 +73,9 @@ export function stateGroups(specs: readonly WeightSpec[]): StateGroup[] {
   const small = specs.filter(isSmall);
   const groups = specs
     .filter((s) => !isSmall(s))
-    .map((s) => ({ name: s.key, specs: [s], shape: blocksOf(sizeOf(s.shape)) }));
+    .map((s) => ({ name: s.key, specs: [s], shape: blockShape(sizeOf(s.shape)) }));
   if (small.length > 0) groups.push({ name: 'small', specs: small, shape: [1, parameterCount(small)] });
   return groups;
-}
-
-/** Rows and width of `size` numbers: the widest rows that fit a block; a single row where the size has no fitting divisor. */
-function blocksOf(size: number): [number, number] {
-  for (let rows = Math.ceil(size / BLOCK); size / rows >= BLOCK / 8; rows++) {
-    if (size % rows === 0) return [rows, size / rows];
-  }
-  return [1, size];
 }
 
 /** The weights of `specs` by key, read from the state inputs of one kind. */

@@ -269,7 +269,7 @@ function loadStep(
   return runtime.load(
     compile(
       trainingStep(specs, (w) => task.loss((key) => w(key)), optimizer),
-      { name: task.name },
+      { name: task.name, blocks: runtime.device === 'cpu' },
     ),
   );
 }

@@ -1,10 +1,10 @@
 // Attention and rotary position embedding, fused where ONNX Runtime has a kernel.
 import { assert } from '../../base/index.ts';
 import type { Op } from '../op.ts';
-import { constant, makeNode, type Tensor } from '../tensor.ts';
+import { constant, makeNode, type Node, type Tensor } from '../tensor.ts';
 import { add, mul, neg, sub } from './elementwise.ts';
 import { matmul } from './linear.ts';
-import { softmax } from './reduce.ts';
+import { softmax, sum, sumTo } from './reduce.ts';
 import { concat, reshape, slice, transpose } from './shape.ts';
 
 type AttentionAttrs = { readonly scale: number; readonly causal: boolean };
@@ -34,7 +34,20 @@ const attentionOp: Op<AttentionAttrs> = {
     assert(fits, `attention of q [${q!.shape}], k [${k!.shape}], v [${v!.shape}]`);
     return [{ dtype: q!.dtype, shape: [q!.shape[0]!, q!.shape[1]!, q!.shape[2]!, v!.shape[3]!] }];
   },
-  grad: 'unfused',
+  // With P = softmax(S), S = scale·Q·Kᵀ + mask, O = P·V (heads first):
+  //   V̄ = Pᵀ·Ō,  S̄ = P·(Ō·Vᵀ − δ) with δ = Σ_k P·(Ō·Vᵀ) = Σ_d Ō·O (Dao et al. 2022, section B.4),  Q̄ = scale·S̄·K,  K̄ = scale·S̄ᵀ·Q.
+  grad: ({ gy, x: [, , , mask], y: [o], attrs: { scale } }) => {
+    const [, p, q, k, v] = attentionParts(o!.node);
+    const g = headsFirst(gy);
+    const delta = headsFirst(sum(mul(gy, o!), [3], true)); // [B, N, Lq, 1]
+    const s = mul(p!, sub(matmul(g, v!, { transB: true }), delta)); // [B, N, Lq, Lk]
+    return [
+      headsFirst(matmul(s, k!, { alpha: scale })),
+      headsFirst(matmul(s, q!, { transA: true, alpha: scale })),
+      headsFirst(matmul(p!, g, { transA: true })),
+      mask === undefined ? undefined : sumTo(s, mask.shape),
+    ];
+  },
   contrib: true,
   onnx: (e, [q, k, v, mask], { attrs, inputs: [tq, tk, tv], outputs: [out] }) => {
     const heads = tq!.shape[2]!;
@@ -50,14 +63,26 @@ const attentionOp: Op<AttentionAttrs> = {
     );
     return e.node('Reshape', [y!, e.ints(out!.shape)]);
   },
-  unfused: ([q, k, v, mask], { scale, causal }) => {
-    const heads = (t: Tensor): Tensor => transpose(t, [0, 2, 1, 3]); // [B, N, L, D]
-    let scores = matmul(heads(q!), heads(k!), { transB: true, alpha: scale }); // [B, N, Lq, Lk]
+  unfused: (inputs, { scale, causal }) => {
+    const [q, k, v] = inputs.slice(0, 3).map(headsFirst) as [Tensor, Tensor, Tensor];
+    const mask = inputs[3];
+    let scores = matmul(q, k, { transB: true, alpha: scale }); // [B, N, Lq, Lk]
     if (mask !== undefined) scores = add(scores, mask);
-    if (causal) scores = add(scores, causalMask(q!.shape[1]!, k!.shape[1]!));
-    return [transpose(matmul(softmax(scores), heads(v!)), [0, 2, 1, 3])];
+    if (causal) scores = add(scores, causalMask(q.shape[2]!, k.shape[2]!));
+    const p = softmax(scores);
+    // Behind the result come the parts that the gradient uses too.
+    return [headsFirst(matmul(p, v)), p, q, k, v];
   },
 };
+
+/** [B, L, N, D] ↔ [B, N, L, D]. */
+const headsFirst = (t: Tensor): Tensor => transpose(t, [0, 2, 1, 3]);
+
+/** The unfused definition of an attention node: result, P, and Q, K, V with heads first. */
+function attentionParts(node: Node): readonly Tensor[] {
+  node.unfused ??= attentionOp.unfused!(node.inputs, node.attrs as AttentionAttrs);
+  return node.unfused;
+}
 
 /**
  * Scaled dot-product attention: q [B, Lq, N, D], k and v [B, Lk, N, D] → [B, Lq, N, D]. Default scale 1/√D.

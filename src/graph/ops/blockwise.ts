@@ -1,8 +1,9 @@
 // Element-wise functions of long vectors, computed block by block: what lies between the steps of the function stays in
 // the processor's cache instead of passing through memory once per step.
-import { assert } from '../../base/index.ts';
+import { assert, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { makeNode, type Tensor } from '../tensor.ts';
+import { reshape } from './shape.ts';
 
 type BlockwiseAttrs = {
   readonly build: (blocks: readonly Tensor[], shared: readonly Tensor[]) => readonly Tensor[];
@@ -50,6 +51,33 @@ export function blockwise(
   shared: readonly Tensor[],
 ): readonly Tensor[] {
   return makeNode(blockwiseOp, [...blocks, ...shared], { build, blocks: blocks.length });
+}
+
+/** Numbers per block: a handful of float32 arrays of this length fit the second-level cache. */
+const BLOCK = 32768;
+
+/** Rows and width of `size` numbers: the widest rows that fit a block; a single row where the size has no fitting divisor. */
+export function blockShape(size: number): [rows: number, width: number] {
+  for (let rows = Math.ceil(size / BLOCK); size / rows >= BLOCK / 8; rows++) {
+    if (size % rows === 0) return [rows, size / rows];
+  }
+  return [1, size];
+}
+
+/** Tensors of at least this many numbers are worth cutting: smaller ones stay in the cache by themselves. */
+const LONG = 1 << 19;
+
+/** Applies an element-wise function of equally shaped tensors, block by block where that pays. */
+export function longElementwise(
+  build: (x: readonly Tensor[]) => Tensor,
+  tensors: readonly [Tensor, ...Tensor[]],
+): Tensor {
+  const { shape } = tensors[0];
+  const size = sizeOf(shape);
+  const [rows, width] = blockShape(size);
+  if (size < LONG || rows === 1) return build(tensors);
+  const blocks = tensors.map((t) => reshape(t, [rows, width]));
+  return reshape(blockwise((x) => [build(x)], blocks, [])[0]!, shape);
 }
 
 /** Records of this file, for documentation and tests. */

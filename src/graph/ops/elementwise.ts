@@ -2,6 +2,7 @@
 import { assert, type DType } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { constantValue, makeNode, scalar, type Tensor } from '../tensor.ts';
+import { longElementwise } from './blockwise.ts';
 import { sumTo } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -194,10 +195,15 @@ export const rsqrt = (x: Tensor): Tensor => reciprocal(sqrt(x));
 export const clamp = (x: Tensor, low: number, high: number): Tensor => minimum(maximum(x, low), high);
 
 const siluOp: Op<None> = {
-  ...unary('silu', '', 'y = x·σ(x)', ({ gy, x: [x], y: [y] }) => {
-    const s = sigmoid(x!);
-    return [mul(gy, add(s, mul(y!, sub(1, s))))]; // y′ = σ + y(1−σ)
-  }),
+  ...unary('silu', '', 'y = x·σ(x)', ({ gy, x: [x] }) => [
+    longElementwise(
+      ([g, x]) => {
+        const s = sigmoid(x!);
+        return mul(g!, add(s, mul(mul(x!, s), sub(1, s)))); // y′ = σ + x·σ(1−σ)
+      },
+      [gy, x!],
+    ),
+  ]),
   contrib: true,
   // QuickGelu with alpha 1 is x·σ(x) in one pass.
   onnx: (e, inputs) => e.node('QuickGelu', inputs, { alpha: { float: 1 } }, { domain: 'com.microsoft' }),
@@ -207,11 +213,16 @@ const siluOp: Op<None> = {
 export const silu = (x: Tensor): Tensor => apply1(siluOp, x);
 
 const geluOp: Op<None> = {
-  ...unary('gelu', 'Gelu', 'y = x·Φ(x) = x/2·(1 + erf(x/√2))', ({ gy, x: [x] }) => {
-    const cdf = mul(add(erf(mul(x!, Math.SQRT1_2)), 1), 0.5);
-    const pdf = mul(exp(mul(mul(x!, x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(gy, add(cdf, mul(x!, pdf)))]; // y′ = Φ + x·φ
-  }),
+  ...unary('gelu', 'Gelu', 'y = x·Φ(x) = x/2·(1 + erf(x/√2))', ({ gy, x: [x] }) => [
+    longElementwise(
+      ([g, x]) => {
+        const cdf = mul(add(erf(mul(x!, Math.SQRT1_2)), 1), 0.5);
+        const pdf = mul(exp(mul(mul(x!, x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+        return mul(g!, add(cdf, mul(x!, pdf))); // y′ = Φ + x·φ
+      },
+      [gy, x!],
+    ),
+  ]),
   onnx: (e, inputs) => (e.standard ? e.node('Gelu', inputs) : e.node('Gelu', inputs, {}, { domain: 'com.microsoft' })),
 };
 /** Exact (erf) GELU. */

@@ -11,7 +11,7 @@ import { reduceOps } from './reduce.ts';
 import { shapeOps } from './shape.ts';
 
 export { attention, rope } from './attention.ts';
-export { blockwise } from './blockwise.ts';
+export { blockShape, blockwise } from './blockwise.ts';
 export { avgPool, type ConvGeometry, conv, convTranspose } from './conv.ts';
 export { depthwiseConv } from './depthwise.ts';
 export {

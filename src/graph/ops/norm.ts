@@ -1,14 +1,24 @@
 // Normalisations over the last axis: LayerNorm and RMSNorm, fused forward with closed-form gradients.
-import { assert, f32 } from '../../base/index.ts';
+import { assert, f32, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
-import { constant, makeNode, type Tensor } from '../tensor.ts';
+import { constant, constantValue, makeNode, type Tensor } from '../tensor.ts';
 import { add, mul, rsqrt, square, sub } from './elementwise.ts';
+import { gemm, matmul } from './linear.ts';
 import { mean, sumTo } from './reduce.ts';
+import { reshape } from './shape.ts';
 
 type NormAttrs = { readonly eps: number };
 
 const statShape = (x: Tensor): number[] => [...x.shape.slice(0, -1), 1];
 const width = (x: Tensor): number => x.shape[x.shape.length - 1]!;
+
+/** Mean over the last axis of x·w, w [D]: a product of matrix and vector. [..., D] → [..., 1] */
+const rowMean = (x: Tensor, w: Tensor): Tensor => mul(matmul(x, reshape(w, [width(x), 1])), 1 / width(x));
+
+function isOnes(w: Tensor): boolean {
+  const value = constantValue(w);
+  return value !== undefined && value.dtype === 'f32' && (value.data as Float32Array).every((v) => v === 1);
+}
 
 const layerNormOp: Op<NormAttrs> = {
   name: 'layerNorm',
@@ -18,14 +28,17 @@ const layerNormOp: Op<NormAttrs> = {
     const stat = { dtype: x!.dtype, shape: statShape(x!) };
     return [{ dtype: x!.dtype, shape: x!.shape }, stat, stat];
   },
-  grad: ({ g, x: [x, w, b], y: [, m, r] }) => {
+  grad: ({ g, x: [x, w, b], y: [y, m, r] }) => {
     const gy = g[0];
     if (gy === undefined) return [undefined, undefined, undefined];
-    const unit = mul(sub(x!, m!), r!); // x̂
-    const gw = mul(gy, w!);
-    // x̄ = r·(ḡ − mean(ḡ) − x̂·mean(ḡ·x̂)), ḡ = ȳ·w
-    const gx = mul(r!, sub(sub(gw, mean(gw, [-1], true)), mul(unit, mean(mul(gw, unit), [-1], true))));
-    return [gx, sumTo(mul(gy, unit), w!.shape), b === undefined ? undefined : sumTo(gy, b.shape)];
+    // Without learned parameters the result is x̂ itself: x need not be kept.
+    const isPlain = b === undefined && isOnes(w!);
+    const unit = isPlain ? y! : mul(sub(x!, m!), r!); // x̂
+    const gw = isPlain ? gy : mul(gy, w!);
+    const product = mul(gy, unit);
+    // x̄ = r·(ḡ − mean(ḡ) − x̂·mean(ḡ·x̂)), ḡ = ȳ·w; Σ ḡ·x̂ over the row is a product of (ȳ·x̂) with w
+    const inner = sub(sub(gw, rowMean(gy, w!)), mul(unit, rowMean(product, w!)));
+    return [mul(inner, r!), sumTo(product, w!.shape), b === undefined ? undefined : sumTo(gy, b.shape)];
   },
   onnx: (e, inputs, node) =>
     e.node('LayerNormalization', inputs, { axis: -1, epsilon: { float: node.attrs.eps } }, { outputs: 3 }),
@@ -59,10 +72,13 @@ const rmsNormOp: Op<NormAttrs> = {
   grad: ({ g, x: [x, w], y: [, r] }) => {
     const gy = g[0];
     if (gy === undefined) return [undefined, undefined];
-    const unit = mul(x!, r!); // x̂
-    const gw = mul(gy, w!);
-    // x̄ = r·(ḡ − x̂·mean(ḡ·x̂)), ḡ = ȳ·w
-    return [mul(r!, sub(gw, mul(unit, mean(mul(gw, unit), [-1], true)))), sumTo(mul(gy, unit), w!.shape)];
+    const gw = isOnes(w!) ? gy : mul(gy, w!); // ḡ
+    const product = mul(gy, x!);
+    // x̄ = r·ḡ − x·r³·mean(ḡ·x); w̄ = Σ rows r·(ȳ·x), a product of the row of all r with the matrix ȳ·x
+    const pull = mul(mul(mul(r!, r!), r!), rowMean(product, w!)); // [..., 1]
+    const rows = sizeOf(r!.shape);
+    const gain = gemm(reshape(r!, [1, rows]), reshape(product, [rows, width(x!)]));
+    return [sub(mul(gw, r!), mul(x!, pull)), reshape(gain, w!.shape)];
   },
   contrib: true,
   // Registered by ONNX Runtime in the default domain although the standard has it only as RMSNormalization of opset 23.
