@@ -160,7 +160,12 @@ function chooseCopies(
   const regular = new Map<string, CheckpointTensor>();
   const average = new Map<string, CheckpointTensor>();
   for (const [key, info] of source.tensors) {
-    const tensor: CheckpointTensor = { ...info, readBytes: () => source.readBytes(key) };
+    const place = source.placeOf(key);
+    const tensor: CheckpointTensor = {
+      ...info,
+      readBytes: () => source.readBytes(key),
+      ...(place === undefined ? {} : { place }),
+    };
     const copy = /(?:^|\.)((?:net|network|model)-[A-Za-z0-9_-]+)$/.exec(key);
     if (copy === null) regular.set(key, tensor);
     else average.set(copy[1]!.replaceAll('-', '.'), tensor);

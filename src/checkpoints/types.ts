@@ -1,5 +1,5 @@
 // What the parts of this folder pass around: the tensors of a checkpoint under the keys of its network.
-import type { TensorInfo } from '../formats/index.ts';
+import type { TensorInfo, TensorPlace } from '../formats/index.ts';
 
 /** Kinds of networks that public checkpoints hold. */
 export type Family = 'cosmos-tokenizer' | 'general-dit' | 'autoregressive';
@@ -8,6 +8,8 @@ export type Family = 'cosmos-tokenizer' | 'general-dit' | 'autoregressive';
 export type CheckpointTensor = TensorInfo & {
   /** Little-endian values, row by row. */
   readonly readBytes: () => Uint8Array;
+  /** Where the same bytes lie in a file; absent when the tensor is put together from pieces. */
+  readonly place?: TensorPlace;
 };
 
 /** Tensors by key. */

@@ -39,7 +39,7 @@ export {
   type TensorSpec,
 } from './safetensors.ts';
 export { createTar, readTar, readWebDataset, type TarMember, type TarWriter } from './tar.node.ts';
-export type { TensorInfo, TensorSource } from './tensor-source.ts';
+export type { TensorInfo, TensorPlace, TensorSource } from './tensor-source.ts';
 export { openShards, openTensors } from './tensors.node.ts';
 export { openTorch, type TorchFile, torchFrom } from './torch.node.ts';
 export { codeNames, type TorchContents, type TorchTensor, torchContents } from './torch.ts';

@@ -5,6 +5,9 @@ import type { StoredDType } from './safetensors.ts';
 /** Type and shape of a stored tensor. */
 export type TensorInfo = { readonly dtype: StoredDType; readonly shape: readonly number[] };
 
+/** A stretch of a file. */
+export type TensorPlace = { readonly path: string; readonly offset: number; readonly length: number };
+
 /** An open file, or set of files, of tensors. */
 export type TensorSource = Disposable & {
   readonly path: string;
@@ -20,5 +23,7 @@ export type TensorSource = Disposable & {
   read(name: string): NdArray;
   /** The little-endian bytes of one tensor, row by row. */
   readBytes(name: string): Uint8Array;
+  /** Where the bytes of a tensor lie row by row in a file, so that they can be mapped; undefined when they are spread or packed. */
+  placeOf(name: string): TensorPlace | undefined;
   close(): void;
 };

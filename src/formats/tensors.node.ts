@@ -5,7 +5,7 @@ import { OrreryError, show } from '../base/index.ts';
 import { openFileAccess } from './files.node.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.node.ts';
 import { findEntry, type TensorEntry } from './safetensors.ts';
-import type { TensorSource } from './tensor-source.ts';
+import type { TensorPlace, TensorSource } from './tensor-source.ts';
 import { openTorch } from './torch.node.ts';
 import { isZip } from './zip.ts';
 
@@ -55,9 +55,15 @@ function sourceOf(file: SafetensorsFile): TensorSource {
     opaque: [],
     read: file.read,
     readBytes: file.readBytes,
+    placeOf: (name) => placeIn(file, name),
     close: file.close,
     [Symbol.dispose]: file.close,
   };
+}
+
+function placeIn(file: SafetensorsFile, name: string): TensorPlace | undefined {
+  const entry = file.tensors.get(name);
+  return entry === undefined ? undefined : { path: file.path, offset: entry.offset, length: entry.length };
 }
 
 /** Opens the set of files that a `*.safetensors.index.json` names. Every file and every tensor must be there. */
@@ -112,6 +118,7 @@ export function openShards(path: string): TensorSource {
       opaque: [],
       read: (key) => holder(key).read(key),
       readBytes: (key) => holder(key).readBytes(key),
+      placeOf: (key) => placeIn(holder(key), key),
       close,
       [Symbol.dispose]: close,
     };

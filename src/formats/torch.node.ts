@@ -84,6 +84,11 @@ export function torchFrom(source: RandomAccess, close: () => void = () => {}): T
     opaque,
     code: codeNames(names),
     readBytes,
+    placeOf: (name) => {
+      const one = found.get(name);
+      if (one === undefined || path === '' || !isRowByRow(one.tensor)) return undefined;
+      return { path, offset: one.offset, length: sizeOf(one.tensor.shape) * STORED_BYTES[one.tensor.dtype] };
+    },
     read: (name): NdArray => {
       const bytes = readBytes(name);
       return decodeTensor(found.get(name)!.tensor, bytes, `${path}: ${name}`);
@@ -91,6 +96,16 @@ export function torchFrom(source: RandomAccess, close: () => void = () => {}): T
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** True when the elements follow one another in the order of the shape. */
+function isRowByRow({ shape, strides }: TorchTensor): boolean {
+  let step = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== step) return false;
+    step *= shape[i]!;
+  }
+  return true;
 }
 
 /** The one top folder of the archive. */

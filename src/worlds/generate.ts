@@ -2,11 +2,13 @@
 // takes one step; videos longer than the model's window go on from their own last frames.
 import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { throwIfAborted } from '../base/index.ts';
+import { InputError, throwIfAborted } from '../base/index.ts';
 import { createRunFolder, type RunFolder } from '../hub/index.ts';
 import { encodeMp4, readFrames } from '../media/index.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
 import type { Device } from '../runtime/index.ts';
+import { generateCosmos } from './cosmos/generate.ts';
+import { isCosmosModel } from './cosmos/open-model.ts';
 import { type OpenedNano, openNano } from './open-nano.ts';
 import { CONDITIONS, type Condition, type SampleOptions, sampleWindow } from './orrery-nano.ts';
 import { decodeLatents, encodeClip, normalise, repeatLast, toBytes } from './orrery-tokenizer.ts';
@@ -61,8 +63,13 @@ export async function* generate(request: unknown, options: GenerateOptions = {})
   const resolved = parseRequest(request);
   const { signal } = options;
   throwIfAborted(signal);
+  if (isCosmosModel(resolved.model)) {
+    yield* generateCosmos(request, resolved, options);
+    return;
+  }
   yield { type: 'stage', name: 'load' };
   await using nano = await openNano(resolved.model, options);
+  checkSize(resolved, nano);
   const run = createRunFolder(options.out ?? 'runs', 'generate');
   try {
     const hidden = resolved.private
@@ -89,6 +96,15 @@ export async function* generate(request: unknown, options: GenerateOptions = {})
     // A run that made nothing leaves nothing.
     rmSync(run.dir, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** The nano models make one size. */
+function checkSize(r: GenerateRequest, { window }: OpenedNano): void {
+  for (const side of ['height', 'width'] as const) {
+    if (r[side] !== undefined && r[side] !== window[side]) {
+      throw new InputError(side, { got: r[side], need: String(window[side]), why: 'the only size of this model' });
+    }
   }
 }
 

@@ -8,6 +8,50 @@ export {
   type TokenModel,
   type TokenModelOptions,
 } from './autoregressive/token-model.ts';
+export {
+  type AutoregressiveWorldEvent,
+  type AutoregressiveWorldOptions,
+  autoregressiveWorld,
+  type DiffusionDecoder,
+  type DiffusionDecoderOptions,
+  openDiffusionDecoder,
+} from './cosmos/autoregressive-world.ts';
+export { type Component, componentOf, type LatentTable } from './cosmos/component.ts';
+export {
+  type DiffusionModel,
+  type GivenLatents,
+  openDiffusionModel,
+  type SampleWorldOptions,
+  type WorldStep,
+} from './cosmos/diffusion-model.ts';
+export { type DiffusionWorldEvent, type DiffusionWorldOptions, diffusionWorld } from './cosmos/diffusion-world.ts';
+export {
+  type MultiviewWorldEvent,
+  type MultiviewWorldOptions,
+  multiviewWorld,
+  VIEW_NAMES,
+} from './cosmos/multiview-world.ts';
+export {
+  type CosmosParts,
+  findCosmosParts,
+  isCosmosModel,
+  openAutoregressivePart,
+  openTextPart,
+  openTextTokenizer,
+  openTokenizerPart,
+  openTransformerPart,
+} from './cosmos/open-model.ts';
+export { openTextEncoder, type TextEncoder, type TextEncoderOptions } from './cosmos/text-encoder.ts';
+export {
+  extended,
+  type Latents,
+  lastFrames,
+  latentArray,
+  openVideoTokenizer,
+  type PixelFrames,
+  type VideoTokenizer,
+  type VideoTokenizerOptions,
+} from './cosmos/video-tokenizer.ts';
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
 export { type OpenedNano, openNano } from './open-nano.ts';
 export {

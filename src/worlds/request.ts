@@ -16,6 +16,9 @@ export const requestSchema = z.strictObject({
   seed: z.number().int().min(0).max(4294967295).default(1),
   /** Frames of the result, given ones included. Default: one window of the model. */
   frames: z.number().int().min(2).max(10_000).optional(),
+  /** Size of the result in pixels. Default: what the model was trained with; only public Cosmos models have a choice. */
+  height: z.number().int().min(16).max(4096).optional(),
+  width: z.number().int().min(16).max(4096).optional(),
   /** Sampler steps. Default: what the model's record says. */
   steps: z.number().int().min(1).max(200).optional(),
   /** x̂0 = c + guidance·(c − u); 0 = off. Default 1 for text alone, 0 with an input. */

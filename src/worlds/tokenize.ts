@@ -1,19 +1,17 @@
-// Compressing and restoring video of any length with orrery-tokenizer: windows of frames, one at a time, flat memory.
-// Neighbouring windows share one frame: the last of one is the stand-alone first of the next.
+// Compressing and restoring video of any length: windows of frames, one at a time, flat memory. Neighbouring windows of a video
+// tokenizer share one frame: the last of one is the stand-alone first of the next.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { f32ToHalf, type NdArray, OrreryError } from '../base/index.ts';
+import type { NdArray } from '../base/index.ts';
 import { writeSafetensors } from '../formats/index.ts';
-import { openModelFolder } from '../hub/index.ts';
 import { decodeVideo, encodeMp4, type Frames, probe } from '../media/index.ts';
-import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { type Device, openRuntime } from '../runtime/index.ts';
-import { decodeLatents, encodeClip, loadTokenizer, toBytes } from './orrery-tokenizer.ts';
+import { openCodec } from './codecs.ts';
 
 export type TokenizeOptions = {
   /** Folder for `latents.safetensors` and `restored.mp4`. Default `runs/tokenize`. */
   readonly out?: string;
-  /** Model name or folder. Default `orrery-tokenizer`. */
+  /** Model name, folder, or a public Cosmos tokenizer of any layout. Default `orrery-tokenizer`. */
   readonly model?: string;
   /** Longest side in pixels after scaling. Default 256. */
   readonly maxSide?: number;
@@ -38,53 +36,44 @@ export type TokenizeEvent =
       readonly frames: number;
       readonly psnr: number;
       readonly ssim: number;
-      /** Raw RGB bytes over float16 latent bytes. */
+      /** Raw RGB bytes over stored latent bytes: float16, or code numbers at the bits that their vocabulary needs. */
       readonly compression: number;
     };
 
-/** Frames of one window: a first frame and eight groups. */
-const groups = 8;
+/** Bits of a code of 64000. */
+const CODE_BITS = 16;
 
 /** Encodes a video to a latent file, restores it, and compares. */
 export async function* tokenize(path: string, options: TokenizeOptions = {}): AsyncGenerator<TokenizeEvent> {
   const { out = join('runs', 'tokenize'), model = 'orrery-tokenizer', maxSide = 256, signal } = options;
-  const { dir, record } = openModelFolder(model);
-  if (record.kind !== 'orrery-tokenizer')
-    throw new OrreryError('unsupported', `model ${model} is a ${record.kind}, need an orrery-tokenizer`);
-  const config = record.config as OrreryTokenizerConfig;
+  await using runtime = openRuntime(options);
+  const codec = openCodec(model, runtime);
   const info = await probe(path, signal === undefined ? {} : { signal });
   const scale = Math.min(1, maxSide / Math.max(info.width, info.height));
-  const rounded = (n: number): number =>
-    Math.max(2 * config.patch, Math.round((n * scale) / (2 * config.patch)) * 2 * config.patch);
+  const { windowFrames, sideMultiple: side } = codec;
+  const rounded = (n: number): number => Math.max(side, Math.round((n * scale) / side) * side);
   const [width, height] = [rounded(info.width), rounded(info.height)];
-  const windowFrames = 1 + groups * config.timePatch;
   const fps = info.fps > 0 ? info.fps : 24;
   yield { type: 'started', width, height, fps, frames: info.frames };
   mkdirSync(out, { recursive: true });
 
-  await using runtime = openRuntime(options);
-  const tokenizer = await loadTokenizer(runtime, dir, { frames: windowFrames, height, width });
-  const grid = gridOf(config, windowFrames, height, width);
   const score = { squared: 0, pixels: 0, ssim: 0, frames: 0, latentBytes: 0 };
   const progress: TokenizeEvent[] = [];
   const tensors: [string, NdArray][] = [];
-  const shape = [grid.t, grid.h, grid.w, config.channels];
 
   async function* restored(): AsyncGenerator<Frames> {
     for await (const window of windowsOf(path, {
       width,
       height,
       windowFrames,
+      shared: codec.shared,
       ...(signal === undefined ? {} : { signal }),
     })) {
-      const latents = await encodeClip(tokenizer, window.padded.slice());
-      tensors.push([
-        `latents.${String(tensors.length).padStart(5, '0')}`,
-        { dtype: 'f16', shape, data: f32ToHalf(latents) },
-      ]);
-      score.latentBytes += latents.length * 2;
-      const frames = toBytes(await decodeLatents(tokenizer, latents));
-      const fresh = compare(window, frames, width, height, score);
+      const latents = await codec.encode(window.padded.slice(), { height, width });
+      tensors.push([`latents.${String(tensors.length).padStart(5, '0')}`, latents]);
+      score.latentBytes += latents.dtype === 'i32' ? (latents.data.length * CODE_BITS) / 8 : latents.data.length * 2;
+      const frames = await codec.decode(latents, { height, width });
+      const fresh = compare(window, frames, { width, height, shared: codec.shared }, score);
       progress.push({ type: 'progress', frames: score.frames, total: info.frames });
       yield fresh;
     }
@@ -93,7 +82,7 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
   await encodeMp4(restored(), { path: video, fps, ...(signal === undefined ? {} : { signal }) });
   yield* progress;
   const latentsPath = join(out, 'latents.safetensors');
-  const facts = { model: record.name, fps, frames: score.frames, width, height, timePatch: config.timePatch };
+  const facts = { model: codec.name, fps, frames: score.frames, width, height, ...codec.facts };
   writeSafetensors(latentsPath, tensors, { config: JSON.stringify(facts) });
   yield {
     type: 'completed',
@@ -111,6 +100,7 @@ type WindowOptions = {
   readonly width: number;
   readonly height: number;
   readonly windowFrames: number;
+  readonly shared: 0 | 1;
   readonly signal?: AbortSignal;
 };
 
@@ -133,13 +123,13 @@ async function* windowsOf(path: string, o: WindowOptions): AsyncGenerator<Window
       if (count < o.windowFrames) continue;
       yield { padded: held, count, isFirst };
       const next = new Uint8Array(o.windowFrames * each);
-      next.set(held.subarray((count - 1) * each));
+      if (o.shared === 1) next.set(held.subarray((count - 1) * each));
       held = next;
-      count = 1;
+      count = o.shared;
       isFirst = false;
     }
   }
-  if (count > (isFirst ? 0 : 1)) {
+  if (count > (isFirst ? 0 : o.shared)) {
     for (let f = count; f < o.windowFrames; f++) held.copyWithin(f * each, (count - 1) * each, count * each);
     yield { padded: held, count, isFirst };
   }
@@ -148,9 +138,14 @@ async function* windowsOf(path: string, o: WindowOptions): AsyncGenerator<Window
 type Score = { squared: number; pixels: number; ssim: number; frames: number; latentBytes: number };
 
 /** Adds the new frames of a window to the score and returns them. */
-function compare(window: Window, restored: Uint8Array, width: number, height: number, score: Score): Frames {
+function compare(
+  window: Window,
+  restored: Uint8Array,
+  { width, height, shared }: { readonly width: number; readonly height: number; readonly shared: number },
+  score: Score,
+): Frames {
   const each = width * height * 3;
-  const from = window.isFirst ? 0 : 1;
+  const from = window.isFirst ? 0 : shared;
   for (let f = from; f < window.count; f++) {
     const a = window.padded.subarray(f * each, (f + 1) * each);
     const b = restored.subarray(f * each, (f + 1) * each);

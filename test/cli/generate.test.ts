@@ -47,7 +47,9 @@ describe('generate', () => {
   it('says what to do when the folder cannot be written', async () => {
     writeFileSync(join(dir, 'file'), '');
     const { code, stderr } = await orrery(['generate', 'a ball', '--steps', '1', '-o', 'file/runs'], { cwd: dir });
-    expect(stderr).toMatch(/error: cannot make a run folder in .*file\/runs: a part of the path is a file.*choose another folder/);
+    expect(stderr).toMatch(
+      /error: cannot make a run folder in .*file\/runs: a part of the path is a file.*choose another folder/,
+    );
     expect(code).toBe(1);
   });
 });

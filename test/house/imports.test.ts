@@ -28,6 +28,7 @@ const LAYER: Readonly<Record<string, number>> = {
 
 /** Folders of one layer that may use each other's index.ts, each with the reason. */
 const ALLOWED: Readonly<Record<string, string>> = {
+  'worlds -> checkpoints': 'pipelines run public checkpoints as they are published',
   'training -> simulation': 'trainers read the data sets that the simulator writes',
   'training -> worlds': 'held-out scores and exported models go through the same encode and decode as generation',
   'training -> evaluation': 'model cards state the baselines and metrics of the benchmarks',

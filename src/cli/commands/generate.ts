@@ -13,6 +13,8 @@ type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out'> & {
   readonly model?: string;
   readonly seed?: number;
   readonly frames?: number;
+  readonly height?: number;
+  readonly width?: number;
   readonly steps?: number;
   readonly guidance?: number;
   readonly count?: number;
@@ -26,11 +28,13 @@ export function generateCommand(session: Session): Command {
     .option('-i, --input <file>', 'picture or video to go on from')
     .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
     .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
+    .addOption(plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'))
+    .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
     .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
     .addOption(plainNumberOption('--guidance <g>', 'weight of the prompt, 0 = off (default 1; 0 with an input)'))
     .option('--negative-prompt <text>', 'what to lead away from')
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
-    .option('--model <name>', 'model name or folder (default orrery-nano)')
+    .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
     .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
     .option('--private', 'leave prompt and input path out of the run record')
     .option('-o, --out <dir>', 'folder that gets the run folder (default runs)')

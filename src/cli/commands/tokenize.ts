@@ -12,7 +12,7 @@ export function tokenizeCommand(session: Session): Command {
     .description('compress a video to latents, restore it, print PSNR, SSIM and compression')
     .argument('<video>', 'video file, any length')
     .option('-o, --out <dir>', 'folder for latents.safetensors and restored.mp4 (default runs/tokenize)')
-    .option('--model <name>', 'model name or folder (default orrery-tokenizer)')
+    .option('--model <name>', 'model name, or folder of a public Cosmos tokenizer (default orrery-tokenizer)')
     .addOption(wholeOption('--max-side <n>', 'longest side in pixels after scaling (default 256)', 16, 4096))
     .addOption(deviceOption())
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))

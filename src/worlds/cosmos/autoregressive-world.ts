@@ -13,7 +13,15 @@ import {
   namedWeights,
 } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
-import { eulerSigmas, eulerStartScale, guidedDenoiser, type Network, noise, sampleEuler, type TokenSampling } from '../../sampling/index.ts';
+import {
+  eulerSigmas,
+  eulerStartScale,
+  guidedDenoiser,
+  type Network,
+  noise,
+  sampleEuler,
+  type TokenSampling,
+} from '../../sampling/index.ts';
 import { generateTokens } from '../autoregressive/generate-tokens.ts';
 import type { TokenModel } from '../autoregressive/token-model.ts';
 import type { Component } from './component.ts';
@@ -54,7 +62,10 @@ export async function* autoregressiveWorld(
   const grid = config.latent!;
   const { temporalCompression: time, spatialCompression: space } = tokenizer.config;
   if (!tokenizer.isDiscrete) {
-    throw new InputError('tokenizer', { got: tokenizer.config.kind, need: 'a discrete video tokenizer, such as DV8x16x16' });
+    throw new InputError('tokenizer', {
+      got: tokenizer.config.kind,
+      need: 'a discrete video tokenizer, such as DV8x16x16',
+    });
   }
   const [frames, height, width] = [1 + (grid.t - 1) * time, grid.h * space, grid.w * space];
   if (o.input.height !== height || o.input.width !== width || o.input.frames < 1) {
@@ -127,9 +138,20 @@ export type DiffusionDecoderOptions = {
 
 /** Opens the diffusion decoder; its graph is compiled at first use. */
 export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecoder {
-  const { runtime, component, tokenizer, context, steps = 15, guidance = 1.8, window = 8, overlap = 2, blending = 'smooth' } = o;
+  const {
+    runtime,
+    component,
+    tokenizer,
+    context,
+    steps = 15,
+    guidance = 1.8,
+    window = 8,
+    overlap = 2,
+    blending = 'smooth',
+  } = o;
   const { config } = component;
-  if (config.tokenCondition === undefined) throw new OrreryError('model', 'this transformer takes no codes: it is no diffusion decoder');
+  if (config.tokenCondition === undefined)
+    throw new OrreryError('model', 'this transformer takes no codes: it is no diffusion decoder');
   const sessions = openSessions(runtime, component.load, 1);
   const time = tokenizer.config.temporalCompression;
 
@@ -150,7 +172,9 @@ export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecod
       ...(config.hasPaddingMask ? { paddingMask: f32([1, 1, 2 * h, 2 * w]) } : {}),
     };
     const session = await sessions.get(JSON.stringify(shape), () => {
-      const symbols = Object.fromEntries(Object.entries(feeds).map(([name, a]) => [name, input(name, a.shape, a.dtype)]));
+      const symbols = Object.fromEntries(
+        Object.entries(feeds).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
+      );
       return compile(
         { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) },
         { weights: component.weights, name: 'diffusion decoder' },
@@ -161,19 +185,28 @@ export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecod
       const results: Float32Array[] = [];
       for (const branch of branches) {
         const given = branch === 'cond' ? feeds : { ...feeds, ...without };
-        results.push((await session.run({ ...given, x: f32(shape, x), timesteps: f32([1], [cNoise]) })).f!.data as Float32Array);
+        results.push(
+          (await session.run({ ...given, x: f32(shape, x), timesteps: f32([1], [cNoise]) })).f!.data as Float32Array,
+        );
       }
       return results;
     };
     const sigmas = eulerSigmas({ steps, sigmaMin: 0.02, sigmaMax: 80, rho: 7, final: 'zero' });
     const start = noise(codes.data.length * 4 * config.outChannels, { seed, stream: 'decoder', step: index });
     let last = new Float64Array(0);
-    const run = sampleEuler(guidedDenoiser(network, { guidance }), start.map((v) => v * eulerStartScale(80)), {
-      sigmas,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const run = sampleEuler(
+      guidedDenoiser(network, { guidance }),
+      start.map((v) => v * eulerStartScale(80)),
+      {
+        sigmas,
+        ...(signal === undefined ? {} : { signal }),
+      },
+    );
     for await (const step of run) last = new Float64Array(step.x);
-    return f32(shape, Float32Array.from(last, (v) => v / LATENT_SIGMA));
+    return f32(
+      shape,
+      Float32Array.from(last, (v) => v / LATENT_SIGMA),
+    );
   }
 
   return {
@@ -185,7 +218,13 @@ export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecod
         for (const [i, f] of part.frames.entries()) data.set(codes.subarray(f * area, (f + 1) * area), i * area);
         const shape = [1, 1, window, grid.h, grid.w];
         const latents = await sampleWindow({ dtype: 'i32', shape, data }, seed, index, signal);
-        const pixels = await tokenizer.decode({ data: latents.data, channels: config.outChannels, t: window, h: 2 * grid.h, w: 2 * grid.w });
+        const pixels = await tokenizer.decode({
+          data: latents.data,
+          channels: config.outChannels,
+          t: window,
+          h: 2 * grid.h,
+          w: 2 * grid.w,
+        });
         videos.push(planesOf(pixels));
       }
       // k shared latent frames are 8k pixel frames: the first latent frame of a window is one frame, the others eight each.

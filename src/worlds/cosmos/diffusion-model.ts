@@ -102,7 +102,10 @@ export function openDiffusionModel(options: {
     );
   }
   if (config.hasAugmentSigma) {
-    throw new OrreryError('unsupported', 'a transformer that takes the noise level of its given frames: no public model does');
+    throw new OrreryError(
+      'unsupported',
+      'a transformer that takes the noise level of its given frames: no public model does',
+    );
   }
   const takesFrames = extra >= 1;
   const sessions = openSessions(runtime, component.load, 1);
@@ -117,16 +120,26 @@ export function openDiffusionModel(options: {
     const isScripts = compatibility === 'scripts';
     const denoise = guidedDenoiser(network, {
       guidance,
-      ...(condition === undefined ? {} : { condition, replacement: isScripts ? ('scripts' as const) : ('clean' as const) }),
+      ...(condition === undefined
+        ? {}
+        : { condition, replacement: isScripts ? ('scripts' as const) : ('clean' as const) }),
     });
     const stop = signal === undefined ? {} : { signal };
     const run: AsyncGenerator<SamplerStep, void, void> = isScripts
-      ? sampleEuler(denoise, start.map((v) => v * eulerStartScale(PREDICT1_EULER.sigmaMax)), {
-          sigmas: eulerSigmas({ ...PREDICT1_EULER, steps }),
-          ...(condition === undefined ? {} : { prepare: scriptsPrepare(condition) }),
-          ...stop,
-        })
-      : sampleRes(denoise, start.map((v) => v * RES_RANGE.sigmaMax), { ...RES_RANGE, steps, ...stop });
+      ? sampleEuler(
+          denoise,
+          start.map((v) => v * eulerStartScale(PREDICT1_EULER.sigmaMax)),
+          {
+            sigmas: eulerSigmas({ ...PREDICT1_EULER, steps }),
+            ...(condition === undefined ? {} : { prepare: scriptsPrepare(condition) }),
+            ...stop,
+          },
+        )
+      : sampleRes(
+          denoise,
+          start.map((v) => v * RES_RANGE.sigmaMax),
+          { ...RES_RANGE, steps, ...stop },
+        );
     for await (const s of run) {
       yield {
         step: s.step,
@@ -141,11 +154,18 @@ export function openDiffusionModel(options: {
     const { given, seed } = o;
     if (given === undefined) return undefined;
     if (!takesFrames) {
-      throw new InputError('input', { got: 'given frames', need: 'none', why: 'this is a Text2World model; use a Video2World one' });
+      throw new InputError('input', {
+        got: 'given frames',
+        need: 'none',
+        why: 'this is a Text2World model; use a Video2World one',
+      });
     }
     const count = sizeOf(shape);
     if (given.data.length !== count) {
-      throw new InputError('given latents', { got: `${given.data.length} values`, need: `${count} of shape [${shape}]` });
+      throw new InputError('given latents', {
+        got: `${given.data.length} values`,
+        need: `${count} of shape [${shape}]`,
+      });
     }
     return {
       shape,
@@ -169,7 +189,9 @@ export function openDiffusionModel(options: {
     const example: Record<string, NdArray> = { ...feeds, x: f32(shape), timesteps: f32([1]), context: o.context };
     const shapes = Object.fromEntries(Object.entries(example).map(([name, a]) => [name, a.shape]));
     const session = await sessions.get(JSON.stringify(shapes), () => {
-      const symbols = Object.fromEntries(Object.entries(example).map(([name, a]) => [name, input(name, a.shape, a.dtype)]));
+      const symbols = Object.fromEntries(
+        Object.entries(example).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
+      );
       const f: Tensor = generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights);
       return compile({ f }, { weights: component.weights, name: 'diffusion transformer' });
     });
@@ -216,9 +238,13 @@ export function openDiffusionModel(options: {
     if (config.views?.hasFrameRepeat === true) {
       const count = config.views.count;
       const repeats = o.frameRepeat ?? new Array<number>(count).fill(0);
-      if (repeats.length !== count) throw new InputError('frame repeat', { got: repeats, need: `${count} numbers, one per view` });
+      if (repeats.length !== count)
+        throw new InputError('frame repeat', { got: repeats, need: `${count} numbers, one per view` });
       // The network takes tenths.
-      feeds.frameRepeat = f32([1, count], repeats.map((n) => n / 10));
+      feeds.frameRepeat = f32(
+        [1, count],
+        repeats.map((n) => n / 10),
+      );
     }
     return feeds;
   }

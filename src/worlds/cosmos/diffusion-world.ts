@@ -33,7 +33,13 @@ export type DiffusionWorldOptions = Pick<SampleWorldOptions, 'steps' | 'guidance
 
 export type DiffusionWorldEvent =
   | { readonly type: 'stage'; readonly name: 'text' | 'encode' | 'sample' | 'decode'; readonly chunk: number }
-  | { readonly type: 'step'; readonly chunk: number; readonly step: number; readonly total: number; readonly latents: () => Float32Array }
+  | {
+      readonly type: 'step';
+      readonly chunk: number;
+      readonly step: number;
+      readonly total: number;
+      readonly latents: () => Float32Array;
+    }
   /** New frames, in order: a chunk without those that the chunk before has shown. */
   | { readonly type: 'frames'; readonly chunk: number; readonly frames: PixelFrames };
 
@@ -46,7 +52,10 @@ const given = (chunk: number): number => chunkAugmentSigma(chunk);
 export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<DiffusionWorldEvent, void, void> {
   const { model, tokenizer, chunkFrames = 121, chunks = 1, overlapLatents = 1, fps = 24, seed } = o;
   if (tokenizer.isDiscrete) {
-    throw new InputError('tokenizer', { got: tokenizer.config.kind, need: 'a continuous video tokenizer, such as CV8x8x8' });
+    throw new InputError('tokenizer', {
+      got: tokenizer.config.kind,
+      need: 'a continuous video tokenizer, such as CV8x8x8',
+    });
   }
   if (tokenizer.config.latentChannels !== model.config.outChannels) {
     throw new InputError('tokenizer', {
@@ -54,14 +63,18 @@ export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<
       need: `${model.config.outChannels}, which the transformer was trained with`,
     });
   }
-  if (!(Number.isInteger(chunks) && chunks >= 1)) throw new InputError('chunks', { got: chunks, need: 'a whole number from 1' });
+  if (!(Number.isInteger(chunks) && chunks >= 1))
+    throw new InputError('chunks', { got: chunks, need: 'a whole number from 1' });
   if (chunks > 1 && !model.takesFrames) {
     throw new InputError('chunks', { got: chunks, need: '1', why: 'only a Video2World model can go on from frames' });
   }
   const size = tokenizer.latentSize(chunkFrames, o.height, o.width);
   const time = tokenizer.config.temporalCompression;
   if (!(Number.isInteger(overlapLatents) && overlapLatents >= 1 && overlapLatents < size.t)) {
-    throw new InputError('overlap', { got: overlapLatents, need: `a whole number from 1 to ${size.t - 1} latent frames` });
+    throw new InputError('overlap', {
+      got: overlapLatents,
+      need: `a whole number from 1 to ${size.t - 1} latent frames`,
+    });
   }
   let context = o.input === undefined ? undefined : conditionFrames(o.input, o, time);
   let features: { context: NdArray; negative?: NdArray } | undefined;
@@ -104,10 +117,17 @@ export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<
 /** The last 1 or 9 frames: what the public models were trained to go on from. */
 function conditionFrames(input: PixelFrames, o: DiffusionWorldOptions, time: number): PixelFrames {
   if (input.height !== o.height || input.width !== o.width) {
-    throw new InputError('input', { got: `${input.width}x${input.height}`, need: `${o.width}x${o.height}, the size of the result` });
+    throw new InputError('input', {
+      got: `${input.width}x${input.height}`,
+      need: `${o.width}x${o.height}, the size of the result`,
+    });
   }
   if (!o.model.takesFrames) {
-    throw new InputError('input', { got: 'frames', need: 'none', why: 'this is a Text2World model; use a Video2World one' });
+    throw new InputError('input', {
+      got: 'frames',
+      need: 'none',
+      why: 'this is a Text2World model; use a Video2World one',
+    });
   }
   return lastFrames(input, input.frames >= 1 + time ? 1 + time : 1);
 }

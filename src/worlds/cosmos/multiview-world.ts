@@ -81,14 +81,18 @@ async function givenOf(
 ): Promise<{ data: Float32Array; frames: number } | undefined> {
   const { inputs, tokenizer, frames = 57 } = o;
   if (inputs === undefined) return undefined;
-  if (inputs.length !== views) throw new InputError('inputs', { got: `${inputs.length} clips`, need: `${views}, one per view` });
+  if (inputs.length !== views)
+    throw new InputError('inputs', { got: `${inputs.length} clips`, need: `${views}, one per view` });
   const time = tokenizer.config.temporalCompression;
   const count = inputs.every((clip) => clip.frames >= 1 + time) ? 1 + time : 1;
   const each = size.t * size.h * size.w;
   const data = new Float32Array(channels * views * each);
   for (const [view, clip] of inputs.entries()) {
     if (clip.height !== o.height || clip.width !== o.width) {
-      throw new InputError('inputs', { got: `${clip.width}x${clip.height}`, need: `${o.width}x${o.height}, the size of the result` });
+      throw new InputError('inputs', {
+        got: `${clip.width}x${clip.height}`,
+        need: `${o.width}x${o.height}, the size of the result`,
+      });
     }
     const encoded = await tokenizer.encode(extended(lastFrames(clip, count), frames, 128));
     for (let ch = 0; ch < channels; ch++) {
@@ -99,9 +103,15 @@ async function givenOf(
 }
 
 /** Features of all prompts, one after the other. */
-async function featuresOf({ text, prompts, model }: MultiviewWorldOptions, views: number): Promise<{ context: NdArray }> {
+async function featuresOf(
+  { text, prompts, model }: MultiviewWorldOptions,
+  views: number,
+): Promise<{ context: NdArray }> {
   if (text === undefined || prompts?.length !== views) {
-    throw new InputError('prompts', { got: prompts?.length, need: `${views} prompts, one per view, and a text encoder` });
+    throw new InputError('prompts', {
+      got: prompts?.length,
+      need: `${views} prompts, one per view, and a text encoder`,
+    });
   }
   const parts: Float32Array[] = [];
   for (const prompt of prompts) parts.push((await text.encode(prompt)).data);

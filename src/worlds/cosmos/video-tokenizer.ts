@@ -120,7 +120,9 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
     latentSize,
     async encode({ data, frames, height, width }) {
       const size = latentSize(frames, height, width);
-      const session = await sessions.get(`encode ${frames} ${height} ${width}`, () => encodeGraph(frames, height, width));
+      const session = await sessions.get(`encode ${frames} ${height} ${width}`, () =>
+        encodeGraph(frames, height, width),
+      );
       const pixels: NdArray = { dtype: 'u8', shape: [frames, height, width, 3], data };
       const { latents } = await session.run({ pixels });
       return { data: latents!.data as Float32Array | Int32Array, channels: isDiscrete ? 1 : c.latentChannels, ...size };
@@ -149,7 +151,10 @@ function columns(values: readonly number[], table: LatentTable, shape: readonly 
       need: `${table.channels} channels and at most ${table.frames} frames, which the statistics cover`,
     });
   }
-  const data = Float32Array.from({ length: channels * t }, (_, i) => values[Math.floor(i / t) * table.frames + (i % t)]!);
+  const data = Float32Array.from(
+    { length: channels * t },
+    (_, i) => values[Math.floor(i / t) * table.frames + (i % t)]!,
+  );
   return constantF32([1, channels, t, 1, 1], data);
 }
 

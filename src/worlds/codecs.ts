@@ -1,0 +1,95 @@
+// What `tokenize` needs of a tokenizer, for those of this package and the public Cosmos ones alike.
+import { f32ToHalf, type NdArray, OrreryError } from '../base/index.ts';
+import { openModelFolder } from '../hub/index.ts';
+import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
+import type { Runtime } from '../runtime/index.ts';
+import { isCosmosModel, openTokenizerPart } from './cosmos/open-model.ts';
+import { latentArray, openVideoTokenizer } from './cosmos/video-tokenizer.ts';
+import { decodeLatents, encodeClip, loadTokenizer, toBytes } from './orrery-tokenizer.ts';
+
+/** Window after window of frames to latents and back. */
+export type Codec = {
+  readonly name: string;
+  /** Frames that a window holds. */
+  readonly windowFrames: number;
+  /** Frames that neighbouring windows share: 1 for video tokenizers, whose first frame stands alone; 0 for image ones. */
+  readonly shared: 0 | 1;
+  /** Sides of the picture are multiples of this. */
+  readonly sideMultiple: number;
+  /** Facts for the latent file. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** Latents as they are stored: float16, or int32 code numbers. */
+  encode(frames: Uint8Array, size: Side): Promise<NdArray>;
+  decode(latents: NdArray, size: Side): Promise<Uint8Array>;
+};
+
+/** Size of the frames of a window. */
+export type Side = { readonly height: number; readonly width: number };
+
+/** Windows of a first frame and eight groups. */
+const GROUPS = 8;
+/** The window of the published command-line tool, in frames. */
+const COSMOS_WINDOW = 17;
+const IMAGE_WINDOW = 8;
+
+/** Opens a tokenizer by name or path. */
+export function openCodec(model: string, runtime: Runtime): Codec {
+  return isCosmosModel(model) ? cosmosCodec(model, runtime) : orreryCodec(model, runtime);
+}
+
+function orreryCodec(model: string, runtime: Runtime): Codec {
+  const { dir, record } = openModelFolder(model);
+  if (record.kind !== 'orrery-tokenizer') {
+    throw new OrreryError('unsupported', `model ${model} is a ${record.kind}, need a tokenizer`);
+  }
+  const config = record.config as OrreryTokenizerConfig;
+  const windowFrames = 1 + GROUPS * config.timePatch;
+  let loaded: ReturnType<typeof loadTokenizer> | undefined;
+  const load = (size: Side): ReturnType<typeof loadTokenizer> =>
+    (loaded ??= loadTokenizer(runtime, dir, { frames: windowFrames, ...size }));
+  // The last encoded values, not rounded to float16: restoring them shows the tokenizer alone.
+  let exact: Float32Array = new Float32Array(0);
+  return {
+    name: record.name,
+    windowFrames,
+    shared: 1,
+    sideMultiple: 2 * config.patch,
+    facts: { timePatch: config.timePatch },
+    async encode(frames, size) {
+      const grid = gridOf(config, windowFrames, size.height, size.width);
+      exact = await encodeClip(await load(size), frames);
+      return { dtype: 'f16', shape: [grid.t, grid.h, grid.w, config.channels], data: f32ToHalf(exact) };
+    },
+    decode: async (_latents, size) => toBytes(await decodeLatents(await load(size), exact)),
+  };
+}
+
+function cosmosCodec(model: string, runtime: Runtime): Codec {
+  const { component } = openTokenizerPart(model);
+  const { config } = component;
+  // Statistics belong to the world model that reads the latents; a file of latents holds them as the tokenizer gives them.
+  const tokenizer = openVideoTokenizer({ runtime, component });
+  const isVideo = config.kind === 'CV' || config.kind === 'DV';
+  let exact: Float32Array | Int32Array = new Float32Array(0);
+  return {
+    name: model,
+    windowFrames: isVideo ? COSMOS_WINDOW : IMAGE_WINDOW,
+    shared: isVideo ? 1 : 0,
+    sideMultiple: Math.max(2, config.spatialCompression),
+    facts: {
+      kind: config.kind,
+      compression: [config.temporalCompression, config.spatialCompression, config.spatialCompression],
+    },
+    async encode(frames, { height, width }) {
+      const count = frames.length / (height * width * 3);
+      const latents = await tokenizer.encode({ data: frames, frames: count, height, width });
+      exact = latents.data;
+      const { dtype, shape, data } = latentArray(latents);
+      return dtype === 'i32' ? { dtype, shape, data } : { dtype: 'f16', shape, data: f32ToHalf(data as Float32Array) };
+    },
+    async decode({ shape }) {
+      const [t, h, w] = shape.slice(-3) as [number, number, number];
+      return (await tokenizer.decode({ data: exact, channels: config.latentChannels, t, h, w })).data;
+    },
+  };
+}

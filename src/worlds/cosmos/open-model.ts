@@ -1,0 +1,310 @@
+// Public Cosmos folders as they are published: which parts a model consists of, where they lie, and each part as a component.
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { bfloatToF32, f32, halfToF32, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
+import {
+  type Checkpoint,
+  type CheckpointTensor,
+  findCheckpoint,
+  openCheckpoint,
+  requireFit,
+} from '../../checkpoints/index.ts';
+import { decodeTensor, openTensors } from '../../formats/index.ts';
+import type { WeightSource } from '../../graph/index.ts';
+import {
+  type AutoregressiveConfig,
+  type CosmosTokenizerConfig,
+  type GeneralDitConfig,
+  isUnusedT5Key,
+  PREDICT1_AR,
+  sentencePieceTokenizer,
+  type T5Config,
+  type TextTokenizer,
+  type TokenizerJson,
+  t5Config,
+  textTokenizer,
+} from '../../nets/index.ts';
+import type { Component, LatentTable } from './component.ts';
+
+/** The parts of a public model and the folders or files that hold them. */
+export type CosmosParts = {
+  readonly kind: 'diffusion' | 'autoregressive' | 'tokenizer';
+  readonly name: string;
+  /** The world model; absent for a tokenizer alone. */
+  readonly network?: string;
+  /** Its video tokenizer. */
+  readonly tokenizer: string;
+  /** Text encoder and its tokenizer files; absent when not found: then only ready features can be used. */
+  readonly textEncoder?: string;
+  readonly textTokenizer?: string;
+};
+
+/** Where parts are looked for when they do not lie in the model's folder. */
+export type PartPaths = { readonly tokenizer?: string; readonly textEncoder?: string };
+
+/** More than this cannot be written into a graph as values: ONNX files end at 2 GB. */
+const MOST_COPIED_BYTES = 1.6e9;
+
+/** True for a path that holds something other than a model folder of this package's own networks. */
+export function isCosmosModel(model: string): boolean {
+  if (!existsSync(model)) return false;
+  const record = join(model, 'model.json');
+  if (!existsSync(record)) return true;
+  const { kind } = JSON.parse(readFileSync(record, 'utf8')) as { kind?: unknown };
+  return typeof kind === 'string' && !kind.startsWith('orrery-');
+}
+
+/**
+ * Finds the parts of a model.
+ * @param path a diffusers pipeline (`model_index.json`), the folder of a model, or a checkpoint file; tokenizer and text encoder are looked for
+ *   beside it under their published names, such as `Cosmos-Tokenize1-CV8x8x8-720p` and `google-t5/t5-11b`
+ */
+export function findCosmosParts(path: string, given: PartPaths = {}): CosmosParts {
+  const full = resolve(path);
+  const name = basename(full);
+  if (existsSync(join(full, 'model_index.json'))) {
+    const part = (folder: string): string => join(full, folder);
+    for (const folder of ['transformer', 'vae']) {
+      if (!existsSync(part(folder))) {
+        throw new OrreryError(
+          'model',
+          `${full}: no folder ${folder}/, which model_index.json promises; fetch the model again`,
+        );
+      }
+    }
+    return {
+      kind: 'diffusion',
+      name,
+      network: part('transformer'),
+      tokenizer: given.tokenizer ?? part('vae'),
+      ...textParts(
+        given.textEncoder ?? (existsSync(part('text_encoder')) ? part('text_encoder') : undefined),
+        part('tokenizer'),
+      ),
+    };
+  }
+  using checkpoint = openCheckpoint(full);
+  const { family } = checkpoint.network;
+  if (family === 'cosmos-tokenizer') return { kind: 'tokenizer', name, tokenizer: full };
+  const isDiscrete = family === 'autoregressive';
+  const roots = rootsOf(full);
+  const tokenizer = given.tokenizer ?? findTokenizer(roots, isDiscrete);
+  if (tokenizer === undefined) {
+    const wanted = isDiscrete ? 'Cosmos-Tokenize1-DV8x16x16-720p' : 'Cosmos-Tokenize1-CV8x8x8-720p';
+    throw new OrreryError(
+      'model',
+      `${full}: no video tokenizer beside it (looked for ${wanted} in ${roots.join(', ')}); fetch it with: orrery models get nvidia/${wanted}`,
+    );
+  }
+  const text =
+    given.textEncoder ??
+    roots.flatMap((root) => ['google-t5/t5-11b', 't5-11b'].map((n) => join(root, n))).find((p) => existsSync(p));
+  return {
+    kind: family === 'autoregressive' ? 'autoregressive' : 'diffusion',
+    name,
+    network: full,
+    tokenizer,
+    ...textParts(text, text),
+  };
+}
+
+/** The folder of the model and the one above: published scripts keep all models of a run in one folder. */
+function rootsOf(full: string): string[] {
+  const dir = statSync(full).isFile() ? dirname(full) : full;
+  return [...new Set([dir, dirname(dir), dirname(dirname(dir))])];
+}
+
+function findTokenizer(roots: readonly string[], isDiscrete: boolean): string | undefined {
+  const pattern = isDiscrete ? /^Cosmos-.*Tokeni[sz]e.*-DV\d+x\d+x\d+/ : /^Cosmos-.*Tokeni[sz]e.*-CV\d+x\d+x\d+/;
+  for (const root of roots) {
+    const found = readdirSync(root, { withFileTypes: true }).find((e) => e.isDirectory() && pattern.test(e.name));
+    if (found !== undefined) return join(root, found.name);
+  }
+  return undefined;
+}
+
+function textParts(
+  encoder: string | undefined,
+  tokenizer: string | undefined,
+): Pick<CosmosParts, 'textEncoder' | 'textTokenizer'> {
+  if (encoder === undefined || tokenizer === undefined || !existsSync(tokenizer)) return {};
+  return { textEncoder: encoder, textTokenizer: tokenizer };
+}
+
+/** The tokenizer of a folder. */
+export function openTokenizerPart(path: string): {
+  component: Component<CosmosTokenizerConfig>;
+  latents?: LatentTable;
+} {
+  using checkpoint = openCheckpoint(path);
+  const { network, latents } = checkpoint;
+  if (network.family !== 'cosmos-tokenizer') throw wrongFamily(path, network.family, 'a Cosmos tokenizer');
+  const component = componentOf(checkpoint, network.config, '');
+  return { component, ...(latents === undefined ? {} : { latents }) };
+}
+
+/** The diffusion transformer of a folder. */
+export function openTransformerPart(path: string): Component<GeneralDitConfig> {
+  using checkpoint = openCheckpoint(path);
+  const { network } = checkpoint;
+  if (network.family !== 'general-dit') throw wrongFamily(path, network.family, 'a diffusion transformer');
+  return componentOf(checkpoint, network.config, '');
+}
+
+/** The autoregressive transformer of a folder. What its tensors do not tell is that of the public model of the same depth. */
+export function openAutoregressivePart(path: string): Component<AutoregressiveConfig> {
+  using checkpoint = openCheckpoint(path);
+  const { network } = checkpoint;
+  if (network.family !== 'autoregressive') throw wrongFamily(path, network.family, 'an autoregressive transformer');
+  const o = network.config;
+  const hasBegin = o.embedding_rows > o.vocab_size;
+  const base =
+    PREDICT1_AR[o.n_layers === PREDICT1_AR['12B'].layers ? (hasBegin ? '13B' : '12B') : hasBegin ? '5B' : '4B'];
+  const { cross: _cross, ...rest } = base;
+  const stated = findCheckpoint(path).config ?? {};
+  const latent = gridOf(stated.video_latent_shape);
+  const config: AutoregressiveConfig = {
+    ...rest,
+    layers: o.n_layers,
+    width: o.dim,
+    heads: o.n_heads,
+    keyValueHeads: o.n_kv_heads,
+    headWidth: o.head_dim,
+    hidden: o.ffn_hidden_size,
+    inputVocabulary: o.embedding_rows,
+    outputVocabulary: o.vocab_size,
+    hasQueryKeyNorm: o.use_qk_normalization,
+    ...(latent === undefined ? {} : { latent }),
+    ...(typeof stated.max_seq_len === 'number' ? { maxTokens: stated.max_seq_len } : {}),
+    ...(o.insert_cross_attn
+      ? { cross: { every: o.insert_cross_attn_every_k_layers, width: o.context_dim ?? 1024 } }
+      : {}),
+  };
+  return componentOf(checkpoint, config, 'model.');
+}
+
+function gridOf(value: unknown): { t: number; h: number; w: number } | undefined {
+  if (!Array.isArray(value) || value.length !== 3) return undefined;
+  const [t, h, w] = value as [number, number, number];
+  return { t, h, w };
+}
+
+/** The T5 encoder of a folder with `config.json`, and the tokenizer that goes with it. */
+export function openTextPart(
+  encoder: string,
+  tokenizer: string,
+): { component: Component<T5Config>; tokenizer: TextTokenizer } {
+  const config = t5Config(readJson(join(encoder, 'config.json')));
+  return { component: textComponent(encoder, config), tokenizer: openTextTokenizer(tokenizer) };
+}
+
+/** `tokenizer.json`, or `spiece.model` where there is none. */
+export function openTextTokenizer(dir: string): TextTokenizer {
+  const json = join(dir, 'tokenizer.json');
+  const settings = join(dir, 'tokenizer_config.json');
+  if (existsSync(json)) return textTokenizer(readJson(json), existsSync(settings) ? readJson(settings) : {});
+  const pieces = join(dir, 'spiece.model');
+  if (!existsSync(pieces)) {
+    throw new OrreryError(
+      'model',
+      `${dir}: neither tokenizer.json nor spiece.model in it; fetch the files of the text encoder again`,
+    );
+  }
+  return textTokenizer(sentencePieceTokenizer(new Uint8Array(readFileSync(pieces))));
+}
+
+function readJson(path: string): TokenizerJson {
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  if (text === undefined) throw new OrreryError('model', `${path}: no such file; fetch the model again`);
+  try {
+    return JSON.parse(text) as TokenizerJson;
+  } catch (cause) {
+    throw new OrreryError('model', `${path} is not JSON; fetch it again`, { cause });
+  }
+}
+
+/** The encoder's weights among those of the whole file. */
+function textComponent(dir: string, config: T5Config): Component<T5Config> {
+  const file = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin'].find((n) =>
+    existsSync(join(dir, n)),
+  );
+  if (file === undefined) {
+    throw new OrreryError(
+      'model',
+      `${dir}: no model.safetensors, index or pytorch_model.bin in it; fetch the text encoder again`,
+    );
+  }
+  using source = openTensors(join(dir, file));
+  const tensors = new Map<string, Stored>();
+  for (const [key, info] of source.tensors) {
+    if (isUnusedT5Key(key) && key !== 'encoder.embed_tokens.weight') continue;
+    // Files of the encoder alone have the embedding under its second name.
+    const name = key === 'encoder.embed_tokens.weight' ? 'shared.weight' : key;
+    const place = source.placeOf(key);
+    tensors.set(name, { ...info, readBytes: () => source.readBytes(key), ...(place === undefined ? {} : { place }) });
+  }
+  return storedComponent(join(dir, file), config, tensors);
+}
+
+const widened = (value: NdArray): NdArray => {
+  if (value.dtype === 'bf16') return f32(value.shape, bfloatToF32(value.data as Uint16Array));
+  return value.dtype === 'f16' ? f32(value.shape, halfToF32(value.data as Uint16Array)) : value;
+};
+
+/**
+ * A component of a checkpoint; every key must fit.
+ * @param prefix what the network puts before the keys of the checkpoint
+ */
+function componentOf<Config>(checkpoint: Checkpoint, config: Config, prefix: string): Component<Config> {
+  const { path } = checkpoint;
+  requireFit(checkpoint.misfit, {
+    path,
+    network: checkpoint.network.family,
+    hint: 'Take the model from its publisher again, or name another one.',
+  });
+  const keys = checkpoint.expected.map(({ key }) => key);
+  return storedComponent(path, config, new Map(keys.map((key) => [`${prefix}${key}`, checkpoint.tensors.get(key)!])));
+}
+
+type Stored = Pick<CheckpointTensor, 'dtype' | 'shape' | 'readBytes' | 'place'>;
+
+/** Weights are mapped from their files where they lie in one folder row by row; others are read now. */
+function storedComponent<Config>(
+  path: string,
+  config: Config,
+  tensors: ReadonlyMap<string, Stored>,
+): Component<Config> {
+  const sources = new Map<string, WeightSource>();
+  let folder: string | undefined;
+  let copied = 0;
+  for (const [name, tensor] of tensors) {
+    const { dtype, place } = tensor;
+    const isMappable = place !== undefined && (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16');
+    if (isMappable && (folder ??= dirname(place.path)) === dirname(place.path)) {
+      const { offset, length } = place;
+      sources.set(name, { kind: 'file', file: basename(place.path), offset, length, dtype });
+      continue;
+    }
+    copied += 4 * sizeOf(tensor.shape);
+    if (copied > MOST_COPIED_BYTES) throw tooLarge(path, copied);
+    sources.set(name, { kind: 'value', value: widened(decodeTensor(tensor, tensor.readBytes(), name)) });
+  }
+  return {
+    config,
+    weights: (name) => {
+      const source = sources.get(name);
+      if (source === undefined) throw new OrreryError('model', `${path}: no tensor ${name}; it is another network`);
+      return source;
+    },
+    ...(folder === undefined ? {} : { load: { folder } }),
+  };
+}
+
+const tooLarge = (path: string, bytes: number): OrreryError =>
+  new OrreryError(
+    'unsupported',
+    `${path}: ${(bytes / 1e9).toFixed(1)} GB or more of its weights are put together from pieces and cannot be mapped; convert it first: orrery models convert SRC DST --layout orrery`,
+  );
+
+const wrongFamily = (path: string, found: string, need: string): OrreryError =>
+  new OrreryError('model', `${path} holds a network of the family ${found}, need ${need}`);
