@@ -28,7 +28,9 @@ export function generateCommand(session: Session): Command {
     .option('-i, --input <file>', 'picture or video to go on from')
     .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
     .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
-    .addOption(plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'))
+    .addOption(
+      plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'),
+    )
     .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
     .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
     .addOption(plainNumberOption('--guidance <g>', 'weight of the prompt, 0 = off (default 1; 0 with an input)'))
