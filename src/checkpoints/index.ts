@@ -1,6 +1,7 @@
 // Layer 4: public checkpoints of any layout: opened, checked against the network, converted and exported.
 export { type ConvertEvent, type ConvertOptions, convertCheckpoint, LAYOUTS, type TargetLayout } from './convert.ts';
-export { type CheckpointFiles, findCheckpoint } from './find.ts';
+export { type ExportEvent, type ExportOptions, exportOnnx } from './export-onnx.ts';
+export { type CheckpointFiles, findCheckpoint, readConfig } from './find.ts';
 export { compareKeys, type Misfit, requireFit, requireValues, type ValueProblem, valueProblem } from './fit.ts';
 export {
   type AutoregressiveOptions,
@@ -11,3 +12,4 @@ export {
 export { latentTable, requirePair } from './latents.ts';
 export { type Checkpoint, type Network, type OpenCheckpointOptions, openCheckpoint } from './open.ts';
 export type { CheckpointTensor, Expected, Family, LatentTable, Spelling, Tensors } from './types.ts';
+export { requireTokenizer, type VerifyModelEvent, verifyModel } from './verify.ts';

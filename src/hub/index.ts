@@ -11,6 +11,7 @@ export {
   verifySnapshot,
 } from './huggingface/cache.ts';
 export { type GetEvent, type GetOptions, getModel } from './huggingface/get.ts';
+export { locateModel } from './huggingface/locate.ts';
 export { type HubSettings, hubSettings, isRepoName } from './huggingface/settings.ts';
 export { assembleTensor, type Shapes, type TensorPart, type TensorPlan } from './keys/assemble.ts';
 export {
