@@ -1,10 +1,12 @@
 // `npm run bench NAME [-- --json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
 import { benchEngine } from './engine.ts';
 import type { Figure } from './measure.ts';
+import { benchNano } from './nano.ts';
 import { benchRender } from './render.ts';
 
 const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
   engine: benchEngine,
+  nano: () => benchNano(),
   render: () => benchRender(),
 };
 

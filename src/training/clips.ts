@@ -1,5 +1,5 @@
-// Clips of a data-set folder in memory: whole shards as uint8, windows cut out on demand.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+// Clips of a data-set folder in memory: shards read when they are needed, windows cut out on demand.
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OrreryError, type RandomStream } from '../base/index.ts';
 
@@ -14,7 +14,7 @@ export type ClipMeta = {
   readonly objects?: readonly {
     readonly id: number;
     readonly class: string;
-    readonly color?: string;
+    readonly color?: readonly number[];
     readonly dynamic: boolean;
   }[];
 };
@@ -43,8 +43,14 @@ type DatasetJson = {
 /**
  * Loads the finished shards of one split.
  * @param limit largest number of clips; the first ones are taken
+ * @param keep false reads a shard when one of its clips is asked for and keeps only the last one, for passes in order
  */
-export function loadClips(dir: string, split: 'train' | 'heldout', limit = Number.POSITIVE_INFINITY): Clips {
+export function loadClips(
+  dir: string,
+  split: 'train' | 'heldout',
+  limit = Number.POSITIVE_INFINITY,
+  keep = true,
+): Clips {
   const file = join(dir, 'dataset.json');
   if (!existsSync(file)) {
     throw new OrreryError(
@@ -61,30 +67,35 @@ export function loadClips(dir: string, split: 'train' | 'heldout', limit = Numbe
         .filter((n) => /^clips-\d+\.bin$/.test(n))
         .sort()
     : [];
-  const data: Uint8Array[] = [];
-  const masks: (Uint8Array | undefined)[] = [];
+  const shardOf: { readonly name: string; readonly at: number }[] = [];
   const meta: ClipMeta[] = [];
   for (const name of shards) {
     if (meta.length >= limit) break;
     const lines = readFileSync(join(folder, name.replace('.bin', '.jsonl')), 'utf8')
       .trim()
       .split('\n');
-    const bytes = plainBytes(join(folder, name));
-    if (bytes.length !== lines.length * size) {
+    const bytes = statSync(join(folder, name)).size;
+    if (bytes !== lines.length * size) {
       throw new OrreryError(
         'data',
-        `${join(folder, name)}: ${bytes.length} bytes, but ${lines.length} clips need ${lines.length * size}; delete the shard and write the data set again`,
+        `${join(folder, name)}: ${bytes} bytes, but ${lines.length} clips need ${lines.length * size}; delete the shard and write the data set again`,
       );
     }
-    const maskFile = join(folder, name.replace('.bin', '.instance.bin'));
-    const mask = existsSync(maskFile) ? plainBytes(maskFile) : undefined;
     for (const [i, line] of lines.entries()) {
       if (meta.length >= limit) break;
       meta.push(JSON.parse(line) as ClipMeta);
-      data.push(bytes.subarray(i * size, (i + 1) * size));
-      masks.push(mask?.subarray((i * size) / 3, ((i + 1) * size) / 3));
+      shardOf.push({ name, at: i });
     }
   }
+  const cache = new Map<string, Uint8Array>();
+  const read = (name: string): Uint8Array => {
+    const known = cache.get(name);
+    if (known !== undefined) return known;
+    if (!keep) cache.clear();
+    const bytes = plainBytes(join(folder, name));
+    cache.set(name, bytes);
+    return bytes;
+  };
   if (meta.length === 0)
     throw new OrreryError('data', `${folder}: no finished shards yet; wait for the data set or write it again`);
   return {
@@ -94,10 +105,15 @@ export function loadClips(dir: string, split: 'train' | 'heldout', limit = Numbe
     fps,
     count: meta.length,
     meta,
-    clipView: (i) => data[i]!,
-    instanceView: (i) => masks[i],
+    clipView: (i) => view(read(shardOf[i]!.name), shardOf[i]!.at, size),
+    instanceView: (i) => {
+      const name = shardOf[i]!.name.replace('.bin', '.instance.bin');
+      return existsSync(join(folder, name)) ? view(read(name), shardOf[i]!.at, size / 3) : undefined;
+    },
   };
 }
+
+const view = (bytes: Uint8Array, i: number, size: number): Uint8Array => bytes.subarray(i * size, (i + 1) * size);
 
 /** A file as a plain Uint8Array: `Buffer.slice` would give a view where every caller expects a copy. */
 function plainBytes(path: string): Uint8Array {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { f32ToHalf, type NdArray, OrreryError, sizeOf } from '../base/index.ts';
 import { writeSafetensors } from '../formats/index.ts';
 import { input } from '../graph/index.ts';
+import { openModelFolder } from '../hub/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
 import { type LatentStats, nanoGraph, type WindowSize } from '../worlds/index.ts';
@@ -97,7 +98,7 @@ export async function exportModel(
   }
   const vocabulary = JSON.parse(readFileSync(join(folder, 'vocabulary.json'), 'utf8')) as string[];
   const stats = JSON.parse(readFileSync(join(folder, 'latent-stats.json'), 'utf8')) as LatentStats;
-  const tokenizer = JSON.parse(readFileSync(join(recipe.tokenizer, 'model.json'), 'utf8')) as {
+  const tokenizer = openModelFolder(recipe.tokenizer).record as {
     config: OrreryTokenizerConfig;
     name: string;
   };

@@ -6,7 +6,8 @@ export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, traini
 export { type PrincipalComponents, principalComponents } from './pca.ts';
 export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';
 export { emaDecay, learningRate, type Schedule } from './schedule.ts';
-export { type TrainOptions, train } from './train.ts';
+export { scoreModel } from './score.ts';
+export { exportTrained, type TrainOptions, train } from './train.ts';
 export {
   runTraining,
   type TrainEvent,

@@ -1,31 +1,50 @@
-// The latents cache of a world-model training: every clip and its mirror image, encoded as it is and as it would be if
-// nothing happened after the given frames. Normalised per channel, float16 on disk, whole file in memory.
+// The latents cache of a world-model training: windows of every clip, encoded as they are and as they would be if nothing
+// new happened after the given frames. Normalised per channel, float16 on disk, whole file in memory.
 import {
   closeSync,
   existsSync,
+  fstatSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
-  renameSync,
+  readSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, halfToF32, throwIfAborted } from '../base/index.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
-import { encodeClip, type LatentStats, type LoadedTokenizer, normalise, repeatLast } from '../worlds/index.ts';
+import {
+  CONDITIONS,
+  decodeLatents,
+  encodeClip,
+  expectation,
+  type LatentStats,
+  type LoadedTokenizer,
+  normalise,
+  WINDOW_FRAMES,
+} from '../worlds/index.ts';
 import { type Clips, cutWindow } from './clips.ts';
 
-/** What is stored for each clip: its own latents, and the bases for 9 and for 1 given frame. */
-export const VARIANTS = ['true', 'nine', 'one'] as const;
+/** First frames of the windows that are cut from a clip, at most; the last must leave room for a whole window. */
+const STRIDE = 8;
 
 export type LatentCache = {
   readonly stats: LatentStats;
-  /** Records: clip i plain at 2i, mirrored at 2i + 1. */
+  /** Windows per clip; the first of each clip begins with it. */
+  readonly windowsPerClip: number;
+  /** Number of windows: window k of clip i is i·windowsPerClip + k. Every second one is mirrored, see `isMirrored`. */
   readonly count: number;
-  /** Normalised latents [L·C]. */
-  read(record: number, variant: (typeof VARIANTS)[number]): Float32Array;
+  /** Normalised latents of a window [5·h·w·C]. */
+  truth(window: number): Float32Array;
+  /** Normalised latents of the frames to make if nothing happened [2·h·w·C]; "one" only for the first window of a clip. */
+  base(window: number, condition: 'nine' | 'one'): Float32Array;
 };
+
+/** Whether a window is cached as its mirror image. */
+export const isMirrored = (window: number, windowsPerClip: number): boolean =>
+  (Math.floor(window / windowsPerClip) + (window % windowsPerClip)) % 2 === 1;
 
 /** Opens the cache in `folder`, encoding the clips that it lacks. */
 export async function latentCache(
@@ -35,90 +54,139 @@ export async function latentCache(
   options: { readonly signal?: AbortSignal; readonly onProgress?: (done: number, total: number) => void } = {},
 ): Promise<LatentCache> {
   mkdirSync(folder, { recursive: true });
-  const length = cellsOf(tokenizer.grid) * tokenizer.config.channels;
+  const { grid, config } = tokenizer;
+  const perFrame = grid.h * grid.w * config.channels;
+  const perWindow = cellsOf(grid) * config.channels + 2 * MADE * perFrame;
+  const windowsPerClip = 1 + Math.floor((clips.frames - WINDOW_FRAMES) / STRIDE);
   const statsFile = join(folder, 'latent-stats.json');
   const stats = existsSync(statsFile)
     ? (JSON.parse(readFileSync(statsFile, 'utf8')) as LatentStats)
-    : await measure(tokenizer, clips, length);
+    : await measure(tokenizer, clips, windowsPerClip);
   if (!existsSync(statsFile)) writeFileSync(statsFile, `${JSON.stringify(stats, null, 1)}\n`);
-  const file = join(folder, `latents-${clips.count}.bin`);
-  if (!existsSync(file)) {
-    const fd = openSync(`${file}.tmp`, 'w');
-    try {
-      for (let i = 0; i < clips.count; i++) {
-        throwIfAborted(options.signal);
-        for (const mirror of [false, true]) {
-          for (const z of await variants(tokenizer, clips, i, mirror)) writeSync(fd, f32ToHalf(normalise(z, stats)));
-        }
-        options.onProgress?.(i + 1, clips.count);
+  const file = join(folder, 'latents.bin');
+  const clipBytes = windowsPerClip * perWindow * 2;
+  const fd = openSync(file, 'a');
+  try {
+    // A clip that was cut off by a stop is written again.
+    const done = Math.floor(fstatSync(fd).size / clipBytes);
+    if (done < clips.count) ftruncateSync(fd, done * clipBytes);
+    for (let i = done; i < clips.count; i++) {
+      throwIfAborted(options.signal);
+      for (let k = 0; k < windowsPerClip; k++) {
+        const z = await encodeWindow(tokenizer, clips, i * windowsPerClip + k, windowsPerClip);
+        for (const part of [z.truth, z.nine, z.one]) writeSync(fd, f32ToHalf(normalise(part, stats)));
       }
-    } finally {
-      closeSync(fd);
+      options.onProgress?.(i + 1, clips.count);
     }
-    renameSync(`${file}.tmp`, file);
+  } finally {
+    closeSync(fd);
   }
-  const parts = readWhole(file);
+  const values = readStart(file, clips.count * clipBytes);
+  const cut = (window: number, from: number, length: number): Float32Array =>
+    halfToF32(values.subarray(window * perWindow + from, window * perWindow + from + length));
+  const whole = perWindow - 2 * MADE * perFrame;
   return {
     stats,
-    count: clips.count * 2,
-    read(record, variant) {
-      const at = (record * VARIANTS.length + VARIANTS.indexOf(variant)) * length;
-      return halfToF32(parts.subarray(at, at + length));
-    },
+    windowsPerClip,
+    count: clips.count * windowsPerClip,
+    truth: (window) => cut(window, 0, whole),
+    base: (window, condition) => cut(window, whole + (condition === 'nine' ? 0 : MADE * perFrame), MADE * perFrame),
   };
 }
 
-function readWhole(file: string): Uint16Array {
-  const bytes = readFileSync(file);
-  return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+/** Latent frames that the network makes at once. */
+const MADE = CONDITIONS.nine.madeLatents;
+
+function readStart(file: string, sizeBytes: number): Uint16Array {
+  const values = new Uint16Array(sizeBytes / 2);
+  const fd = openSync(file, 'r');
+  try {
+    const bytes = new Uint8Array(values.buffer);
+    for (let at = 0; at < sizeBytes; ) at += readSync(fd, bytes, at, Math.min(1 << 28, sizeBytes - at), at);
+  } finally {
+    closeSync(fd);
+  }
+  return values;
 }
 
-async function variants(
+/** Latents of a window and the bases of both conditions; "one" is zero for all but the first window of a clip. */
+async function encodeWindow(
   tokenizer: LoadedTokenizer,
   clips: Clips,
-  clip: number,
-  mirror: boolean,
-): Promise<Float32Array[]> {
-  const frames = new Uint8Array(clips.frames * clips.height * clips.width * 3);
-  cutWindow(clips, clip, { t: 0, y: 0, x: 0, frames: clips.frames, size: clips.height, mirror }, frames, 0);
-  const held = (given: number): Uint8Array => repeatLast(frames, clips, given);
-  return [
-    await encodeClip(tokenizer, frames),
-    await encodeClip(tokenizer, held(9)),
-    await encodeClip(tokenizer, held(1)),
-  ];
+  window: number,
+  windowsPerClip: number,
+): Promise<{ truth: Float32Array; nine: Float32Array; one: Float32Array }> {
+  const size = { height: clips.height, width: clips.width, frames: WINDOW_FRAMES };
+  const frames = new Uint8Array(size.frames * size.height * size.width * 3);
+  const k = window % windowsPerClip;
+  const mirror = isMirrored(window, windowsPerClip);
+  cutWindow(
+    clips,
+    Math.floor(window / windowsPerClip),
+    { t: k * STRIDE, y: 0, x: 0, frames: size.frames, size: clips.height, mirror },
+    frames,
+    0,
+  );
+  const { grid, config } = tokenizer;
+  const perFrame = grid.h * grid.w * config.channels;
+  const expected = async (condition: 'nine' | 'one'): Promise<Float32Array> => {
+    const { frames: given, latents } = CONDITIONS[condition];
+    const known = frames.slice(0, given * size.height * size.width * 3);
+    const z = await encodeClip(tokenizer, await expectation(known, size));
+    return z.slice(latents * perFrame, (latents + MADE) * perFrame);
+  };
+  const truth = await encodeClip(tokenizer, frames);
+  return {
+    truth,
+    nine: await expected('nine'),
+    one: k === 0 ? await expected('one') : new Float32Array(MADE * perFrame),
+  };
 }
 
-/** Channel statistics and residual scales from up to 48 clips. */
-async function measure(tokenizer: LoadedTokenizer, clips: Clips, length: number): Promise<LatentStats> {
+/** Channel statistics and residual scales from the first windows of up to 48 clips. */
+async function measure(tokenizer: LoadedTokenizer, clips: Clips, windowsPerClip: number): Promise<LatentStats> {
   const c = tokenizer.config.channels;
-  const all: Float32Array[][] = [];
-  for (let i = 0; i < Math.min(48, clips.count); i++) all.push(await variants(tokenizer, clips, i, i % 2 === 1));
+  const perFrame = tokenizer.grid.h * tokenizer.grid.w * c;
+  const all: Awaited<ReturnType<typeof encodeWindow>>[] = [];
+  for (let i = 0; i < Math.min(48, clips.count); i++) {
+    all.push(await encodeWindow(tokenizer, clips, i * windowsPerClip, windowsPerClip));
+  }
+  const length = all[0]!.truth.length;
   const mean = new Float64Array(c);
   const square = new Float64Array(c);
-  for (const [z] of all) {
+  for (const { truth } of all) {
     for (let i = 0; i < length; i++) {
-      mean[i % c]! += z![i]!;
-      square[i % c]! += z![i]! ** 2;
+      mean[i % c]! += truth[i]!;
+      square[i % c]! += truth[i]! ** 2;
     }
   }
   const n = (all.length * length) / c;
   const std = Array.from(mean, (m, k) => Math.sqrt(Math.max(1e-6, square[k]! / n - (m / n) ** 2)));
-  const perFrame = tokenizer.grid.h * tokenizer.grid.w * c;
-  const scaleOf = (variant: number, givenLatents: number): number => {
+  const scaleOf = (condition: 'nine' | 'one'): number => {
+    const from = CONDITIONS[condition].latents * perFrame;
     let sum = 0;
-    let count = 0;
     for (const z of all) {
-      for (let i = givenLatents * perFrame; i < length; i++) {
-        sum += ((z[0]![i]! - z[variant]![i]!) / std[i % c]!) ** 2;
-        count++;
-      }
+      for (const [i, held] of z[condition].entries()) sum += ((z.truth[from + i]! - held) / std[i % c]!) ** 2;
     }
-    return 1 / Math.sqrt(sum / count);
+    return 1 / Math.sqrt(sum / (all.length * MADE * perFrame));
   };
   return {
     mean: Array.from(mean, (m) => m / n),
     std,
-    residualScale: { nine: scaleOf(1, 3), one: scaleOf(2, 1), none: 1 },
+    residualScale: { nine: scaleOf('nine'), one: scaleOf('one'), none: 1 },
+    pixelWeight: await pixelWeights(tokenizer, all[0]!.truth, std),
   };
+}
+
+/** How much one deviation of each channel changes the decoded pixels: mean squared change, mean 1 over the channels. */
+async function pixelWeights(tokenizer: LoadedTokenizer, z: Float32Array, std: readonly number[]): Promise<number[]> {
+  const plain = (await decodeLatents(tokenizer, z.slice())).slice();
+  const changes: number[] = [];
+  for (const [k, deviation] of std.entries()) {
+    const moved = z.map((v, i) => (i % std.length === k ? v + 0.5 * deviation : v));
+    const out = await decodeLatents(tokenizer, moved);
+    changes.push(out.reduce((sum, v, i) => sum + (v - plain[i]!) ** 2, 0));
+  }
+  const mean = changes.reduce((a, b) => a + b, 0) / changes.length;
+  return changes.map((v) => v / mean);
 }

@@ -54,6 +54,8 @@ const tokenizerRecipe = z.strictObject({
   movingWeight: z.number().min(0),
 });
 
+const sampler = z.strictObject({ steps: count, sigmaMax: positive, sigmaMin: positive, rho: positive });
+
 const worldRecipe = z.strictObject({
   kind: z.literal('world'),
   ...common,
@@ -66,20 +68,32 @@ const worldRecipe = z.strictObject({
     heads: count,
     blocks: count,
     mlpRatio: positive,
+    cellWidth: count.multipleOf(2),
+    cellBlocksIn: z.number().int().nonnegative(),
+    cellBlocksOut: z.number().int().nonnegative(),
     textWidth: count,
     textLength: count,
     textBlocks: z.number().int().nonnegative(),
   }),
   /** ln σ ~ N(mean, std²). */
-  noise: z.strictObject({ mean: z.number(), std: positive }),
+  noise: z.strictObject({
+    mean: z.number(),
+    std: positive,
+    /** Share of samples at the highest level, where only the given frames and the caption speak. */
+    top: z.number().min(0).max(1),
+  }),
   /** Extra weight of cells that change. */
   movingWeight: z.number().min(0),
+  /** Channels are weighted by (their effect on pixels)^γ: 0 all alike, 1 as squared pixel error counts them. */
+  pixelGamma: z.number().min(0).max(1),
+  /** Largest deviation of the noise added to the given latents, drawn anew for each sample: a model that goes on from its own frames must bear their faults. */
+  contextNoise: z.number().min(0).max(2),
   /** Shares of training samples that are given 9 frames, 1 frame and none. */
   conditions: z.strictObject({ nine: z.number().min(0), one: z.number().min(0), none: z.number().min(0) }),
   /** Probability that the caption is left out. */
   textDropout: z.number().min(0).max(1),
-  /** Sampler of validation and of the shipped model. */
-  sampling: z.strictObject({ steps: count, sigmaMax: positive, sigmaMin: positive, rho: positive }),
+  /** Samplers of validation and of the shipped model: pictures from words, and what follows given frames. */
+  sampling: z.strictObject({ picture: sampler, motion: sampler }),
 });
 
 const recipeSchema = z.discriminatedUnion('kind', [tokenizerRecipe, worldRecipe]);

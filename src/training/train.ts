@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { OrreryError } from '../base/index.ts';
 import type { Device } from '../runtime/index.ts';
+import type { CheckpointRecord } from './checkpoint.ts';
 import { loadClips } from './clips.ts';
+import { exportModel } from './export.ts';
 import { type Recipe, readRecipe } from './recipe.ts';
 import { tokenizerTask } from './tasks/tokenizer.ts';
 
@@ -43,6 +45,22 @@ export async function* train(recipePath: string, options: TrainOptions = {}): As
   });
 }
 
+/**
+ * Writes the model folder of a training from its newest checkpoint: averaged weights as float16, record, card with scores on
+ * held-out clips, sample pictures.
+ * @param dir folder to write, such as models/orrery-nano
+ */
+export async function exportTrained(
+  recipePath: string,
+  dir: string,
+  options: Pick<TrainOptions, 'out' | 'data'> = {},
+): Promise<CheckpointRecord> {
+  const recipe = readRecipe(recipePath);
+  const folder = options.out ?? join('data', 'train', recipe.name);
+  const heldOut = loadClips(datasetFolder(recipe, recipePath, options.data ?? 'data'), 'heldout');
+  return exportModel(recipe, folder, dir, heldOut);
+}
+
 function datasetFolder(recipe: Recipe, recipePath: string, data: string): string {
   const candidates = [join(data, recipe.dataset), resolve(dirname(recipePath), recipe.dataset), recipe.dataset];
   const found = candidates.find((c) => existsSync(join(c, 'dataset.json')));
@@ -56,7 +74,8 @@ function datasetFolder(recipe: Recipe, recipePath: string, data: string): string
 }
 
 async function taskOf(recipe: Recipe, folder: string, dataset: string, options: TrainOptions): Promise<TrainingTask> {
-  const train = loadClips(dataset, 'train', recipe.clips);
+  // A world model reads its clips once, to encode them.
+  const train = loadClips(dataset, 'train', recipe.clips, recipe.kind === 'tokenizer');
   const heldOut = loadClips(dataset, 'heldout');
   if (recipe.kind === 'tokenizer') {
     const { model: config, seed, batch, frames, size, movingWeight, validationClips } = recipe;

@@ -45,8 +45,22 @@ export function motionIoU(
   return { both, any };
 }
 
+/** Share of pixels of all frames after the given ones that differ from the true last given frame. */
+export function changedShare(truth: Uint8Array, got: Uint8Array, size: ClipSize, given: number): number {
+  const each = size.height * size.width * 3;
+  const anchor = (given - 1) * each;
+  let changed = 0;
+  for (let f = given; f < size.frames; f++) {
+    for (let p = 0; p < each; p += 3) {
+      const far = (k: number): boolean => Math.abs(got[f * each + p + k]! - truth[anchor + p + k]!) > CHANGED;
+      if (far(0) || far(1) || far(2)) changed++;
+    }
+  }
+  return changed / ((size.frames - given) * size.height * size.width);
+}
+
 /** Colour axes in which shading counts half: luma/2, blue difference, red difference. */
-function axes(r: number, g: number, b: number): [number, number, number] {
+export function colorAxes(r: number, g: number, b: number): [number, number, number] {
   const y = 0.299 * r + 0.587 * g + 0.114 * b;
   return [y / 2, 0.9 * (b - y), 1.1 * (r - y)];
 }
@@ -68,7 +82,7 @@ export function paletteOf(
     const points: number[] = [];
     for (let i = 0; i < given * pixels; i += 5) {
       const own = ids.includes(instance[i]!) ? instance[i]! : 0;
-      if (own === id) points.push(...axes(clip[i * 3]!, clip[i * 3 + 1]!, clip[i * 3 + 2]!));
+      if (own === id) points.push(...colorAxes(clip[i * 3]!, clip[i * 3 + 1]!, clip[i * 3 + 2]!));
     }
     if (points.length === 0) continue;
     for (const centre of clusters(points, id === 0 ? 16 : 6)) {
@@ -80,7 +94,7 @@ export function paletteOf(
 }
 
 /** k-means with evenly spread starts; deterministic. */
-function clusters(points: readonly number[], k: number): number[][] {
+export function clusters(points: readonly number[], k: number): number[][] {
   const n = points.length / 3;
   const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => points[a * 3]! - points[b * 3]!);
   let centres = Array.from({ length: k }, (_, i) => {
@@ -162,7 +176,7 @@ export function scoreObjects(
   const { colors, owner } = palette;
   for (let i = 0; i < pixels; i++) {
     const p = (frame * pixels + i) * 3;
-    const [l, u, v] = axes(got[p]!, got[p + 1]!, got[p + 2]!);
+    const [l, u, v] = colorAxes(got[p]!, got[p + 1]!, got[p + 2]!);
     let best = 0;
     let least = Number.POSITIVE_INFINITY;
     for (let c = 0; c < owner.length; c++) {

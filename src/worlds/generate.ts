@@ -1,17 +1,16 @@
 // The main job: from a sentence, an image or a video to a new video. One sampler step is one network run, so cancelling
 // takes one step; videos longer than the model's window go on from their own last frames.
 import { rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { InputError, throwIfAborted } from '../base/index.ts';
 import { createRunFolder, type RunFolder } from '../hub/index.ts';
 import { encodeMp4, readFrames } from '../media/index.ts';
-import { cellsOf } from '../nets/orrery/tokenizer.ts';
 import type { Device } from '../runtime/index.ts';
 import { generateCosmos } from './cosmos/generate.ts';
 import { isCosmosModel } from './cosmos/open-model.ts';
+import { nextFrames, stepsFor } from './nano-window.ts';
 import { type OpenedNano, openNano } from './open-nano.ts';
-import { CONDITIONS, type Condition, type SampleOptions, sampleWindow } from './orrery-nano.ts';
-import { decodeLatents, encodeClip, normalise, repeatLast, toBytes } from './orrery-tokenizer.ts';
+import { CONDITIONS } from './orrery-nano.ts';
 import { type GenerateRequest, parseRequest } from './request.ts';
 
 export type GenerateOptions = {
@@ -76,7 +75,8 @@ export async function* generate(request: unknown, options: GenerateOptions = {})
       ? { prompt: '(private)', negative_prompt: '(private)', input: resolved.input && '(private)' }
       : {};
     run.write('request.json', { ...(request as object), ...hidden });
-    run.write('resolved.json', record({ ...resolved, ...hidden }, nano, options));
+    const input = resolved.input === undefined ? {} : { input: resolve(resolved.input) };
+    run.write('resolved.json', record({ ...resolved, ...input, ...hidden }, nano, options));
     yield {
       type: 'started',
       dir: run.dir,
@@ -113,7 +113,7 @@ function record(resolved: object, nano: OpenedNano, options: GenerateOptions): o
   return {
     task: 'generate',
     ...resolved,
-    steps: (resolved as { steps?: number }).steps ?? nano.sampling.steps,
+    sampling: nano.sampling,
     guardrail: 'none',
     device: nano.runtime.device,
     threads: options.threads ?? null,
@@ -154,31 +154,28 @@ async function* one(
   run: RunFolder,
   options: GenerateOptions,
 ): AsyncGenerator<GenerateEvent> {
-  const { frames: windowFrames, width, height, fps } = nano.window;
+  const { width, height, fps } = nano.window;
   const began = performance.now();
   const seed = (r.seed + index) % 2 ** 32;
   const each = width * height * 3;
-  const wanted = r.frames ?? windowFrames;
-  const windows = 1 + Math.max(0, Math.ceil((wanted - windowFrames) / (windowFrames - CONTEXT)));
-  const progress = { done: 0, total: windows * ((r.steps ?? nano.sampling.steps) + 1), began: performance.now() };
-  let video = new Uint8Array(0);
-  for (let w = 0; w < windows; w++) {
-    const context = w === 0 ? given : video.slice(-CONTEXT * each);
-    const made = yield* makeWindow({ r, context, seed, window: w }, nano, progress, options);
-    const fresh = w === 0 ? made : made.subarray(CONTEXT * each);
-    const joined = new Uint8Array(video.length + fresh.length);
+  const count = r.frames ?? nano.window.frames;
+  const total = stepsFor(given.length / each, count, nano.sampling, r.steps);
+  const progress = { done: 0, total, began: performance.now() };
+  let video = Uint8Array.from(given);
+  for (let window = 0; video.length < count * each; window++) {
+    const next = yield* makeWindow({ r, known: video, seed, window }, nano, progress, options);
+    const joined = new Uint8Array(video.length + next.length);
     joined.set(video);
-    joined.set(fresh, video.length);
+    joined.set(next, video.length);
     video = joined;
   }
-  const count = Math.min(wanted, video.length / each);
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, videoName(r, index));
   const comment = JSON.stringify({
     orrery: '0.1.0',
     model: nano.record.name,
     seed,
-    steps: r.steps ?? nano.sampling.steps,
+    ...(r.steps === undefined ? {} : { steps: r.steps }),
     ...(r.private ? {} : { prompt: r.prompt }),
     guardrail: 'none',
   });
@@ -205,48 +202,36 @@ async function* one(
 type Progress = { done: number; readonly total: number; readonly began: number };
 type WindowJob = {
   readonly r: GenerateRequest;
-  readonly context: Uint8Array;
+  /** All frames so far: uint8 [n, H, W, 3]. */
+  readonly known: Uint8Array;
   readonly seed: number;
   readonly window: number;
 };
 
-/** Makes one window that begins with the context frames: uint8 [T, H, W, 3]. */
+/** Makes the frames that follow: uint8 [n, H, W, 3]. */
 async function* makeWindow(
-  job: WindowJob,
+  { r, known, seed, window }: WindowJob,
   nano: OpenedNano,
   progress: Progress,
   options: GenerateOptions,
 ): AsyncGenerator<GenerateEvent, Uint8Array> {
-  const { r, context, seed, window } = job;
-  const { window: size, stats, config } = nano;
-  const each = size.width * size.height * 3;
-  const givenFrames = context.length / each;
-  const condition: Condition = givenFrames === 0 ? 'none' : givenFrames >= CONTEXT ? 'nine' : 'one';
-  let base = new Float32Array(cellsOf(config.grid) * config.channels);
-  if (condition !== 'none') {
-    yield { type: 'stage', name: 'encode' };
-    const held = new Uint8Array(size.frames * each);
-    held.set(context);
-    base = new Float32Array(normalise(await encodeClip(nano.tokenizer, repeatLast(held, size, givenFrames)), stats));
-  }
+  const { width, height } = nano.window;
+  const { previewEvery = 0, signal } = options;
+  if (known.length > 0) yield { type: 'stage', name: 'encode' };
   yield { type: 'stage', name: 'sample' };
-  const guidance = r.guidance ?? (condition === 'none' ? 1 : 0);
-  const sampling: SampleOptions = {
-    config,
-    stats,
-    condition,
-    base,
+  const request = {
+    caption: r.prompt,
+    otherCaption: r.negative_prompt,
+    guidance: r.guidance ?? (r.input === undefined ? 1 : 0),
     seed,
     window,
-    steps: r.steps ?? nano.sampling.steps,
-    range: nano.sampling,
-    run: nano.evaluate(base, condition, r.prompt),
-    ...(guidance === 0 ? {} : { guidance, runOther: nano.evaluate(base, condition, r.negative_prompt) }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    steps: r.steps,
+    sampling: nano.sampling,
+    ...(signal === undefined ? {} : { signal }),
   };
-  let latents = base;
-  for await (const step of sampleWindow(sampling)) {
-    latents = new Float32Array(step.latents());
+  let last: { frames(): Promise<Uint8Array> } | undefined;
+  for await (const step of nextFrames(known, nano, request)) {
+    last = step;
     progress.done++;
     const secondsPerStep = (performance.now() - progress.began) / 1000 / progress.done;
     yield {
@@ -256,19 +241,11 @@ async function* makeWindow(
       secondsPerStep,
       etaSeconds: secondsPerStep * (progress.total - progress.done),
     };
-    if (
-      options.previewEvery !== undefined &&
-      options.previewEvery > 0 &&
-      step.step % options.previewEvery === 0 &&
-      step.step < step.total
-    ) {
-      const frames = toBytes(await decodeLatents(nano.tokenizer, latents.slice()));
-      yield { type: 'preview', frames, shape: [size.frames, size.height, size.width, 3] };
+    if (previewEvery > 0 && step.step % previewEvery === 0 && step.step < step.total) {
+      const frames = await step.frames();
+      yield { type: 'preview', frames, shape: [frames.length / (width * height * 3), height, width, 3] };
     }
   }
   yield { type: 'stage', name: 'decode' };
-  const frames = toBytes(await decodeLatents(nano.tokenizer, latents));
-  // The given frames are known: they are shown as they are, not through the tokenizer.
-  frames.set(context);
-  return frames;
+  return last!.frames();
 }

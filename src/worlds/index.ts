@@ -53,18 +53,34 @@ export {
   type VideoTokenizerOptions,
 } from './cosmos/video-tokenizer.ts';
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
+export {
+  lookAt,
+  nextFrames,
+  rollOut,
+  stepsFor,
+  type WindowModel,
+  type WindowProgress,
+  type WindowRequest,
+  windowsFor,
+} from './nano-window.ts';
 export { type OpenedNano, openNano } from './open-nano.ts';
 export {
   CONDITIONS,
   type Condition,
+  conditionOf,
+  contextCells,
+  type Given,
+  givenFlags,
   type NanoRun,
   nanoFeeds,
   nanoGraph,
   RESIDUAL_SIGMA,
   type SampleOptions,
+  type Sampling,
   type SamplingRange,
   sampleLatents,
   sampleWindow,
+  WINDOW_FRAMES,
   type WindowSize,
   type WindowStep,
 } from './orrery-nano.ts';
@@ -72,6 +88,7 @@ export {
   decodeLatents,
   denormalise,
   encodeClip,
+  expectation,
   type LatentStats,
   type LoadedTokenizer,
   loadTokenizer,
@@ -80,5 +97,6 @@ export {
   toBytes,
   weightsOf,
 } from './orrery-tokenizer.ts';
+export { requestOfRun } from './repeat.ts';
 export { type GenerateRequest, parseRequest, requestSchema } from './request.ts';
 export { type TokenizeEvent, type TokenizeOptions, tokenize } from './tokenize.ts';

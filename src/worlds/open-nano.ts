@@ -9,11 +9,12 @@ import { namedWeights } from '../nets/orrery/weights.ts';
 import { wordIds } from '../nets/orrery/words.ts';
 import { type Device, openRuntime, type Runtime } from '../runtime/index.ts';
 import {
-  type Condition,
+  type Given,
   type NanoRun,
   nanoFeeds,
   nanoGraph,
-  type SamplingRange,
+  type Sampling,
+  WINDOW_FRAMES,
   type WindowSize,
 } from './orrery-nano.ts';
 import { type LatentStats, type LoadedTokenizer, loadTokenizer, weightsOf } from './orrery-tokenizer.ts';
@@ -23,21 +24,22 @@ type NanoConfigFile = OrreryNanoConfig & {
   readonly stats: LatentStats;
   readonly vocabulary: readonly string[];
   readonly tokenizer: string;
-  readonly sampling: SamplingRange & { readonly steps: number };
+  readonly sampling: Sampling;
 };
 
 export type OpenedNano = {
   readonly record: ModelRecord;
   readonly tokenizerRecord: ModelRecord;
   readonly config: OrreryNanoConfig;
+  /** Size and rate of its videos, and how many frames it makes by default. */
   readonly window: WindowSize;
   readonly stats: LatentStats;
   /** Sampler settings that suit the model. */
-  readonly sampling: SamplingRange & { readonly steps: number };
+  readonly sampling: Sampling;
   readonly tokenizer: LoadedTokenizer;
   readonly runtime: Runtime;
   /** The evaluation for one window and caption. */
-  evaluate(base: Float32Array, condition: Condition, caption: string): NanoRun;
+  evaluate(given: Given, caption: string): NanoRun;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -60,7 +62,7 @@ export async function openNano(
   );
   const runtime = openRuntime(options);
   try {
-    const tokenizer = await loadTokenizer(runtime, tokenizerDir, window);
+    const tokenizer = await loadTokenizer(runtime, tokenizerDir, { ...window, frames: WINDOW_FRAMES });
     const graph = compile({ f: nanoGraph(config, namedWeights) }, { weights: weightsOf(dir), name: 'orrery-nano' });
     const session = await runtime.load(graph, { folder: dir });
     const lookup = new Map(vocabulary.map((w, i) => [w, i]));
@@ -73,10 +75,10 @@ export async function openNano(
       sampling,
       tokenizer,
       runtime,
-      evaluate(base, condition, caption) {
+      evaluate(given, caption) {
         const words = wordIds(caption, lookup, config.textLength);
         return async (x, cNoise) =>
-          (await session.run(nanoFeeds(config, { x, base, condition, cNoise, words }))).f!.data as Float32Array;
+          (await session.run(nanoFeeds(config, { x, given, cNoise, words }))).f!.data as Float32Array;
       },
       [Symbol.asyncDispose]: () => runtime.dispose(),
     };

@@ -7,13 +7,22 @@ import type { Weights } from '../nets/orrery/weights.ts';
 import { denoisedFrom, edmScalings, guide, noise, sampleRes, scaled } from '../sampling/index.ts';
 import { denormalise, type LatentStats } from './orrery-tokenizer.ts';
 
-/** Given frames of the three conditions, and the latent frames they make. */
+/**
+ * The three things that one call of the network can do: given frames, the latent frames they make, and the latent and video
+ * frames that come out. From nothing it makes one picture, from a picture or nine frames the next eight frames.
+ */
 export const CONDITIONS = {
-  nine: { frames: 9, latents: 3 },
-  one: { frames: 1, latents: 1 },
-  none: { frames: 0, latents: 0 },
+  nine: { frames: 9, latents: 3, madeLatents: 2, madeFrames: 8 },
+  one: { frames: 1, latents: 1, madeLatents: 2, madeFrames: 8 },
+  none: { frames: 0, latents: 0, madeLatents: 1, madeFrames: 1 },
 } as const;
 export type Condition = keyof typeof CONDITIONS;
+
+/** Video frames of a window: nine given and eight made. */
+export const WINDOW_FRAMES = 17;
+
+/** The condition that so many known frames allow. */
+export const conditionOf = (frames: number): Condition => (frames >= 9 ? 'nine' : frames > 0 ? 'one' : 'none');
 
 /** σ_data of the scaled residuals. */
 export const RESIDUAL_SIGMA = 1;
@@ -29,13 +38,20 @@ export type WindowSize = {
 /** One network evaluation of one sample: (c_in·x, c_noise) → F. */
 export type NanoRun = (x: Float32Array, cNoise: number) => Promise<Float32Array>;
 
+/** What the network is told of the frames before, all normalised. */
+export type Given = {
+  readonly condition: Condition;
+  /** Latents of the frames to make if nothing happened [L·C]; zeros without given frames. */
+  readonly base: Float32Array;
+  /** Latents of the given frames [K·h·w·C]; zeros where nothing is given. */
+  readonly context: Float32Array;
+};
+
 /** What a sampling run of one window needs. */
 export type SampleOptions = {
   readonly config: OrreryNanoConfig;
   readonly stats: LatentStats;
-  readonly condition: Condition;
-  /** Normalised base latents [L·C]; zeros without given frames. */
-  readonly base: Float32Array;
+  readonly given: Given;
   readonly run: NanoRun;
   /** Evaluation with the other caption (empty or negative), for guidance. */
   readonly runOther?: NanoRun;
@@ -49,7 +65,7 @@ export type SampleOptions = {
   readonly signal?: AbortSignal;
 };
 
-/** A sampling step with the latents of the window as they are believed to become: denormalised [L·C]. */
+/** A sampling step with the latents of the new frames as they are believed to become: denormalised [L·C]. */
 export type WindowStep = {
   readonly step: number;
   readonly total: number;
@@ -57,27 +73,15 @@ export type WindowStep = {
   readonly latents: () => Float32Array;
 };
 
-/** Samples the residual of one window; the last step holds the result. */
+/** Samples the residual of the frames to make; the last step holds the result. */
 export async function* sampleWindow(options: SampleOptions): AsyncGenerator<WindowStep> {
-  const {
-    config,
-    stats,
-    condition,
-    base,
-    run,
-    runOther,
-    guidance = 0,
-    seed,
-    window = 0,
-    steps,
-    range,
-    signal,
-  } = options;
+  const { config, stats, given, run, runOther, guidance = 0, seed, window = 0, steps, range, signal } = options;
+  const { base, condition } = given;
   const n = cellsOf(config.grid) * config.channels;
-  // Given latent frames have no residual: it stays zero there.
-  const from = CONDITIONS[condition].latents * config.grid.h * config.grid.w * config.channels;
+  // A picture fills the first of the latent frames that a call makes; the others stay zero.
+  const made = CONDITIONS[condition].madeLatents * config.grid.h * config.grid.w * config.channels;
   const clear = <T extends Float32Array | Float64Array>(x: T): T => {
-    x.fill(0, 0, from);
+    x.fill(0, made);
     return x;
   };
   const start = clear(noise(n, { seed, step: window }).map((v) => v * range.sigmaMax));
@@ -121,6 +125,15 @@ export async function sampleLatents(options: SampleOptions): Promise<Float32Arra
  */
 export type SamplingRange = { readonly sigmaMax: number; readonly sigmaMin: number; readonly rho: number };
 
+/**
+ * The samplers of a model. A picture from words has many answers and needs many steps; what follows given frames is nearly
+ * determined, so that few steps from the highest noise give it.
+ */
+export type Sampling = {
+  readonly picture: SamplingRange & { readonly steps: number };
+  readonly motion: SamplingRange & { readonly steps: number };
+};
+
 /** The network as one graph for one sample. */
 export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {
   const shape = [1, cellsOf(config.grid), config.channels];
@@ -128,7 +141,8 @@ export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {
     {
       x: input('x', shape),
       base: input('base', shape),
-      given: input('given', [1, config.grid.t, 1]),
+      context: input('context', [1, contextCells(config), config.channels]),
+      given: input('given', [1, 3]),
       noise: input('cNoise', [1, 1]),
       words: input('words', [1, config.textLength], 'i64'),
     },
@@ -137,23 +151,24 @@ export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {
   );
 }
 
+/** Cells of the latent frames that the network sees. */
+export const contextCells = (c: OrreryNanoConfig): number => c.context * c.grid.h * c.grid.w;
+
+/** One-hot of a condition, [3]. */
+export const givenFlags = (condition: Condition): number[] =>
+  Object.keys(CONDITIONS).map((k) => Number(k === condition));
+
 /** Feeds of `nanoGraph`. */
 export function nanoFeeds(
   config: OrreryNanoConfig,
-  s: {
-    readonly x: Float32Array;
-    readonly base: Float32Array;
-    readonly condition: Condition;
-    readonly cNoise: number;
-    readonly words: BigInt64Array;
-  },
+  s: { readonly x: Float32Array; readonly given: Given; readonly cNoise: number; readonly words: BigInt64Array },
 ): Record<string, NdArray> {
   const shape = [1, cellsOf(config.grid), config.channels];
-  const given = new Float32Array(config.grid.t).fill(1, 0, CONDITIONS[s.condition].latents);
   return {
     x: f32(shape, s.x),
-    base: f32(shape, s.base),
-    given: f32([1, config.grid.t, 1], given),
+    base: f32(shape, s.given.base),
+    context: f32([1, contextCells(config), config.channels], s.given.context),
+    given: f32([1, 3], givenFlags(s.given.condition)),
     cNoise: f32([1, 1], [s.cNoise]),
     words: { dtype: 'i64', shape: [1, config.textLength], data: s.words },
   };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type DType, type NdArray, OrreryError } from '../base/index.ts';
 import { openSafetensors } from '../formats/index.ts';
 import { compile, input, type WeightSource } from '../graph/index.ts';
+import { constantVelocity } from '../motion/index.ts';
 import { cellsOf, decode, encode, type Grid, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { namedWeights } from '../nets/orrery/weights.ts';
 import type { Runtime, Session } from '../runtime/index.ts';
@@ -78,6 +79,8 @@ export type LatentStats = {
   readonly std: readonly number[];
   /** Factor that gives the residual unit deviation, by given frames 9, 1 and 0. */
   readonly residualScale: { readonly nine: number; readonly one: number; readonly none: number };
+  /** How much each channel changes the decoded pixels, mean 1: squared change by one deviation. Used in training only. */
+  readonly pixelWeight: readonly number[];
 };
 
 /** The given frames, then the last one held. */
@@ -92,6 +95,20 @@ export function repeatLast(
   const last = clip.subarray((given - 1) * each, given * each);
   for (let f = given; f < size.frames; f++) out.set(last, f * each);
   return out;
+}
+
+/**
+ * What follows the given frames if nothing new happens, uint8 [T, H, W, 3] for `size.frames`: with nine given frames all that
+ * moves goes on as it moves (Newton's first law, by optical flow), with one it stands still.
+ */
+export async function expectation(
+  given: Uint8Array,
+  size: { readonly frames: number; readonly height: number; readonly width: number },
+): Promise<Uint8Array> {
+  const { frames, height, width } = size;
+  const count = given.length / (height * width * 3);
+  const clip = { dtype: 'u8', shape: [count, height, width, 3], data: given } as const;
+  return (await constantVelocity(clip, count, frames)).data;
 }
 
 /** (z − mean)/std per channel. */

@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GenerateEvent, generate, tokenize } from '../../src/index.ts';
-import { encodeMp4 } from '../../src/media/index.ts';
+import { encodeMp4, readFrames } from '../../src/media/index.ts';
+import { requestOfRun } from '../../src/worlds/index.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -71,7 +72,50 @@ describe('generate', () => {
     await sampleVideo(path, 15);
     const events = await run({ input: path, frames: 40, steps: 1, seed: 3 });
     expect(completed(events).frames).toBe(40);
-    expect(events.filter((e) => e.type === 'step')).toHaveLength(4); // two windows, one step and the closing one each
+    // 9 → 17 → 25 → 33 → 41: four windows, one step and the closing one each.
+    expect(events.filter((e) => e.type === 'step')).toHaveLength(8);
+  });
+
+  it('shows the given frames as they are, and a picture as the first frame', async () => {
+    const path = join(folder, 'in9.mp4');
+    await sampleVideo(path, 12);
+    const made = completed(await run({ input: path, frames: 17, steps: 1 }));
+    const options = { width: 128, height: 128, fit: 'crop', fps: 24 } as const;
+    const given = await readFrames(path, { ...options, lastFrames: 9 });
+    const got = await readFrames(made.video, options);
+    expect(got.shape[0]).toBe(17);
+    let far = 0;
+    for (let i = 0; i < given.data.length; i++) far += Math.abs(given.data[i]! - got.data[i]!);
+    expect(far / given.data.length).toBeLessThan(3); // the loss of the video encoder alone
+  });
+
+  it('makes a run again from its folder, and refuses when it cannot', async () => {
+    const made = completed(await run({ prompt: 'a green ball falls onto a grey floor', seed: 5, steps: 1, frames: 9 }));
+    expect(requestOfRun(made.dir)).toMatchObject({ seed: 5, steps: 1, frames: 9 });
+    expect(hashOf(completed(await run(requestOfRun(made.dir))).video)).toBe(hashOf(made.video));
+    const hidden = completed(await run({ prompt: 'a ball', steps: 1, frames: 2, private: true }));
+    expect(() => requestOfRun(hidden.dir)).toThrow(/was not private/);
+    expect(() => requestOfRun(folder)).toThrow(/need a run folder/);
+    const record = join(made.dir, 'resolved.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replace(/"sha256": "[0-9a-f]{12}/, '"sha256": "000000000000'));
+    expect(() => requestOfRun(made.dir)).toThrow(/had sha256 000000000000…/);
+  });
+
+  it('says so when the weights give no numbers', async () => {
+    const models = join(folder, 'nan');
+    cpSync(new URL('../../models', import.meta.url).pathname, models, { recursive: true });
+    const model = join(models, 'orrery-nano');
+    const file = join(model, 'model.safetensors');
+    const bytes = readFileSync(file);
+    // float16 NaN in the last tensor; the record is made to agree, as a broken conversion would.
+    bytes.fill(0x7e, bytes.length - 512);
+    writeFileSync(file, bytes);
+    const record = join(model, 'model.json');
+    const sum = createHash('sha256').update(bytes).digest('hex');
+    writeFileSync(record, readFileSync(record, 'utf8').replace(/"sha256": "[0-9a-f]{64}"/, `"sha256": "${sum}"`));
+    await expect(run({ prompt: 'a ball', steps: 1, frames: 2, model })).rejects.toThrow(
+      /not a number.*orrery models verify/,
+    );
   });
 
   it('leaves nothing behind when it is cancelled', async () => {

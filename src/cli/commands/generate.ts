@@ -8,6 +8,7 @@ import { readRequests } from '../spec-file.ts';
 
 type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out'> & {
   readonly spec?: string;
+  readonly from?: string;
   readonly negativePrompt?: string;
   readonly input?: string;
   readonly model?: string;
@@ -38,6 +39,7 @@ export function generateCommand(session: Session): Command {
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
     .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
     .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
+    .option('--from <run>', 'make the videos of a run folder again')
     .option('--private', 'leave prompt and input path out of the run record')
     .option('-o, --out <dir>', 'folder that gets the run folder (default runs)')
     .addOption(deviceOption())
@@ -47,14 +49,15 @@ export function generateCommand(session: Session): Command {
       '\nExample:\n  orrery generate "two red balls roll toward each other on a wooden floor" --seed 7',
     )
     .action(async (prompt: string | undefined, options: Options, command: Command) => {
-      const { device, threads, out, spec, negativePrompt, ...rest } = options;
+      const { device, threads, out, spec, from, negativePrompt, ...rest } = options;
       const flags = {
         ...rest,
         ...(prompt === undefined ? {} : { prompt }),
         ...(negativePrompt === undefined ? {} : { negative_prompt: negativePrompt }),
       };
-      const requests = spec === undefined ? [flags] : readRequests(spec).map((request) => ({ ...request, ...flags }));
-      const { generate, parseRequest } = await import('../../worlds/index.ts');
+      const { generate, parseRequest, requestOfRun } = await import('../../worlds/index.ts');
+      const bases = from !== undefined ? [requestOfRun(from)] : spec !== undefined ? readRequests(spec) : [{}];
+      const requests = bases.map((request) => ({ ...request, ...flags }));
       // All requests are checked before the first one costs time.
       for (const request of requests) parseRequest(request);
       session.resumeWith('the unfinished run was taken away; the same command starts it again');

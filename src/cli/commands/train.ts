@@ -9,6 +9,7 @@ type Options = {
   readonly data?: string;
   readonly hours?: number;
   readonly threads?: number;
+  readonly export?: string;
 };
 
 export function trainCommand(session: Session): Command {
@@ -19,6 +20,7 @@ export function trainCommand(session: Session): Command {
     .option('--data <dir>', 'folder that holds the data sets (default data)')
     .addOption(numberOption('--hours <h>', 'stop with a checkpoint after this many hours', 0, 10_000))
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .option('--export <dir>', 'afterwards score the model on held-out clips and write its folder with a card')
     .addHelpText('after', '\nExample:\n  orrery train recipes/orrery-tokenizer.json --hours 1')
     .action(async (recipe: string, options: Options, command: Command) => train(session, recipe, options, command));
 }
@@ -64,6 +66,12 @@ async function train(session: Session, recipe: string, options: Options, command
         }
         if (event.reason === 'time' && !quiet) session.note(`time is up; continue with: ${again.join(' ')}`);
         if (!json) session.print(event.path);
+        if (options.export !== undefined && event.reason !== 'canceled') {
+          if (!quiet) session.note(`scoring and writing ${options.export}`);
+          const { step } = await library.exportTrained(recipe, options.export, options);
+          if (json) session.print(JSON.stringify({ type: 'exported', step, dir: options.export }));
+          else session.print(options.export);
+        }
         break;
     }
   }

@@ -1,6 +1,7 @@
 // orrery-nano: a small diffusion transformer over the latents of orrery-tokenizer, after the DiT family (Peebles & Xie 2023;
-// Cosmos Predict1). It models what changes: the target is the latent minus the latent of a world in which nothing happens
-// ("base": the given frames, then the last one held), so its zero output is the repeat-last-frame prediction.
+// Cosmos Predict1). One call makes the next two latent frames (8 video frames) from three before them; longer videos are many
+// calls. It models what changes: the target is the latent minus the latent of a world in which nothing happens ("base": the
+// given frames, then the last one held), so its zero output is the repeat-last-frame prediction.
 import {
   add,
   attention,
@@ -8,9 +9,11 @@ import {
   constantF32,
   cos,
   gather,
+  gatherRows,
   layerNorm,
   linear,
   mul,
+  type Neighbourhood,
   reshape,
   rmsNorm,
   rope,
@@ -20,13 +23,15 @@ import {
   type Tensor,
   transpose,
 } from '../../graph/index.ts';
-import type { Grid } from './tokenizer.ts';
+import { cellsOf, type Grid } from './tokenizer.ts';
 import { type Init, scoped, type Weights } from './weights.ts';
 
 export type OrreryNanoConfig = {
   readonly kind: 'orrery-nano';
-  /** Latent grid of the window: frames, rows, columns. */
+  /** Latent frames that one call makes, rows, columns. */
   readonly grid: Grid;
+  /** Latent frames K that it sees before them. */
+  readonly context: number;
   /** Latent channels C. */
   readonly channels: number;
   /** Latent cells per token, both axes. */
@@ -36,6 +41,10 @@ export type OrreryNanoConfig = {
   readonly heads: number;
   readonly blocks: number;
   readonly mlpRatio: number;
+  /** Width of the cell stages before and after the transformer, and their blocks. */
+  readonly cellWidth: number;
+  readonly cellBlocksIn: number;
+  readonly cellBlocksOut: number;
   readonly textWidth: number;
   /** Words of a caption. */
   readonly textLength: number;
@@ -45,11 +54,13 @@ export type OrreryNanoConfig = {
 };
 
 export type NanoInputs = {
-  /** c_in-scaled noisy residual [B, L, C], L = t·h·w cells. */
+  /** c_in-scaled noisy residual [B, L, C], L = t·h·w cells of the frames to make. */
   readonly x: Tensor;
-  /** Normalised base latents [B, L, C]; zeros without conditioning. */
+  /** Normalised base latents of the same cells [B, L, C]; zeros without given frames. */
   readonly base: Tensor;
-  /** 1 where the latent frame is given, [B, t, 1]. */
+  /** Normalised latents of the frames before [B, K·h·w, C]; zeros where nothing is given. */
+  readonly context: Tensor;
+  /** Which of 9, 1 or 0 frames are given, one-hot [B, 3]. */
   readonly given: Tensor;
   /** c_noise = ln σ / 4, [B, 1]. */
   readonly noise: Tensor;
@@ -70,35 +81,97 @@ export function nano(inputs: NanoInputs, c: OrreryNanoConfig, weights: Weights):
   const perFrame = tokensPerFrame(c);
   const text = textEncoder(inputs.words, c, scoped(weights, 'text')); // [B, M, textWidth]
 
-  // Tokens: noisy cells, base cells and the given flag side by side, each with its own place.
-  const cells = concat([toTokens(inputs.x, c), toTokens(inputs.base, c)], 2); // [B, N, 2·p²·C]
-  const flag = linear(reshape(inputs.given, [b, t, 1]), weights('embed.given', [c.width, 1]));
-  const frame = reshape(add(flag, weights('embed.frame', [t, c.width], { kind: 'normal', std: 0.02 })), [
-    b,
-    t,
-    1,
-    c.width,
-  ]);
-  const place = weights('embed.place', [1, 1, perFrame, c.width], { kind: 'normal', std: 0.02 });
-  let x = linear(cells, weights('embed.weight', [c.width, cells.shape[2]!]), weights('embed.bias', [c.width], ZEROS));
-  x = reshape(add(add(reshape(x, [b, t, perFrame, c.width]), frame), place), [b, t * perFrame, c.width]);
-
   // Noise level and pooled caption → one shared modulation; each block adds its own offset (PixArt-α, section 2.3).
   const e = add(
-    noiseEmbedding(inputs.noise, c, weights),
+    add(noiseEmbedding(inputs.noise, c, weights), linear(inputs.given, weights('embed.given', [c.width, 3]))),
     linear(text.pooled, weights('embed.caption', [c.width, c.textWidth], ZEROS)),
   );
   const shared = linear(silu(e), weights('modulation.weight', [9 * c.width, c.width], { kind: 'normal', std: 0.01 })); // [B, 9D]
+
+  // Cells: noisy residual and base, and at the same place all that is known of the frames before. A place that looks the same
+  // in all of them stands still; what differs between them is motion.
+  const space = c.grid.h * c.grid.w;
+  const before = reshape(transpose(reshape(inputs.context, [b, c.context, space, c.channels]), [0, 2, 1, 3]), [
+    b,
+    1,
+    space,
+    c.context * c.channels,
+  ]);
+  const cells = reshape(concat([inputs.x, inputs.base], 2), [b, t, space, 2 * c.channels]);
+  const own = linear(
+    cells,
+    weights('cells.weight', [c.cellWidth, 2 * c.channels]),
+    weights('cells.bias', [c.cellWidth], ZEROS),
+  );
+  const seen = linear(before, weights('cells.context', [c.cellWidth, c.context * c.channels])); // [B, 1, h·w, E]
+  const slot = weights('cells.slot', [1, t, 1, c.cellWidth], { kind: 'normal', std: 0.1 });
+  let h = reshape(add(add(own, seen), slot), [b, t * space, c.cellWidth]);
+  const table = spaceTimeNeighbourhood(c.grid);
+  for (let i = 0; i < c.cellBlocksIn; i++) h = cellBlock(h, table, e, scoped(weights, `cells.in.${i}`));
+
+  // Tokens: p×p cells each, with a learned place.
+  const frame = reshape(weights('embed.frame', [t, c.width], { kind: 'normal', std: 0.02 }), [1, t, 1, c.width]);
+  const place = weights('embed.place', [1, 1, perFrame, c.width], { kind: 'normal', std: 0.02 });
+  const grouped = toTokens(h, c); // [B, N, p²·E]
+  let x = linear(
+    grouped,
+    weights('embed.weight', [c.width, grouped.shape[2]!]),
+    weights('embed.bias', [c.width], ZEROS),
+  );
+  x = reshape(add(add(reshape(x, [b, t, perFrame, c.width]), frame), place), [b, t * perFrame, c.width]);
   const tables = ropeTables(c);
   for (let i = 0; i < c.blocks; i++) x = block(x, text.tokens, shared, tables, c, scoped(weights, `blocks.${i}`));
 
+  // Back to cells: what the tokens say is added to what the cells kept, so fine detail and noise need not pass the tokens.
   const final = linear(silu(e), weights('final.modulation', [2 * c.width, c.width], ZEROS));
   const [shift, scale] = split(reshape(final, [b, 1, 2 * c.width]), [c.width, c.width], 2) as [Tensor, Tensor];
   const y = modulate(layerNorm(x), shift, scale);
-  const patchSize = c.patch * c.patch * c.channels;
-  return fromTokens(
-    linear(y, weights('final.weight', [patchSize, c.width], ZEROS), weights('final.bias', [patchSize], ZEROS)),
-    c,
+  const wide = c.patch * c.patch * c.cellWidth;
+  const spread = linear(y, weights('final.weight', [wide, c.width]), weights('final.bias', [wide], ZEROS));
+  h = add(h, fromTokens(spread, c));
+  for (let i = 0; i < c.cellBlocksOut; i++) h = cellBlock(h, table, e, scoped(weights, `cells.out.${i}`));
+  const normed = rmsNorm(h, weights('cells.norm', [c.cellWidth], ONES));
+  return linear(
+    normed,
+    weights('cells.head', [c.channels, c.cellWidth], ZEROS),
+    weights('cells.head_bias', [c.channels], ZEROS),
+  );
+}
+
+/** A cell, its eight neighbours in the frame, and itself in the frames before and after; −1 outside. */
+function spaceTimeNeighbourhood(g: Grid): Neighbourhood {
+  const places: [number, number, number][] = [];
+  for (let dy = -1; dy <= 1; dy++) for (let dx = -1; dx <= 1; dx++) places.push([0, dy, dx]);
+  places.push([-1, 0, 0], [1, 0, 0]);
+  const index = new Int32Array(cellsOf(g) * places.length);
+  let at = 0;
+  for (let t = 0; t < g.t; t++) {
+    for (let y = 0; y < g.h; y++) {
+      for (let x = 0; x < g.w; x++) {
+        for (const [dt, dy, dx] of places) {
+          const [u, v, w] = [t + dt, y + dy, x + dx];
+          const inside = u >= 0 && u < g.t && v >= 0 && v < g.h && w >= 0 && w < g.w;
+          index[at++] = inside ? (u * g.h + v) * g.w + w : -1;
+        }
+      }
+    }
+  }
+  return { index, width: places.length, sources: cellsOf(g) };
+}
+
+/** x += W_b·neighbours(SiLU(W_a·m(x))) + MLP(m(x)), m(x) = norm(x)·(1 + scale) + shift by the noise level. x [B, L, E]. */
+function cellBlock(x: Tensor, table: Neighbourhood, e: Tensor, w: Weights): Tensor {
+  const [b, , d] = x.shape as [number, number, number];
+  const narrow = d / 2;
+  const m = linear(silu(e), w('modulation', [2 * d, e.shape[1]!], ZEROS));
+  const [shift, scale] = split(reshape(m, [b, 1, 2 * d]), [d, d], 2) as [Tensor, Tensor];
+  const n = modulate(rmsNorm(x, w('norm', [d], ONES)), shift, scale);
+  const a = silu(linear(n, w('mix.in', [narrow, d]), w('mix.in_bias', [narrow], ZEROS)));
+  const mixed = linear(gatherRows(a, table), w('mix.out', [d, narrow * table.width], { kind: 'normal', std: 0.02 }));
+  const hidden = silu(linear(n, w('mlp.in', [2 * d, d]), w('mlp.in_bias', [2 * d], ZEROS)));
+  return add(
+    x,
+    add(mixed, linear(hidden, w('mlp.out', [d, 2 * d], { kind: 'normal', std: 0.02 }), w('mlp.out_bias', [d], ZEROS))),
   );
 }
 
@@ -205,13 +278,13 @@ function ropeTables(c: OrreryNanoConfig): RopeTables {
   return { cos: constantF32(shape, angles.map(Math.cos)), sin: constantF32(shape, angles.map(Math.sin)) };
 }
 
-/** Cells [B, t·h·w, C] → tokens [B, t·(h/p)·(w/p), p·p·C]. */
+/** Cells [B, t·h·w, E] → tokens [B, t·(h/p)·(w/p), p·p·E]. */
 function toTokens(x: Tensor, c: OrreryNanoConfig): Tensor {
   const { t, h, w } = c.grid;
   const p = c.patch;
-  const b = x.shape[0]!;
-  const cut = reshape(x, [b * t, h / p, p, w / p, p, c.channels]);
-  return reshape(transpose(cut, [0, 1, 3, 2, 4, 5]), [b, t * tokensPerFrame(c), p * p * c.channels]);
+  const [b, , d] = x.shape as [number, number, number];
+  const cut = reshape(x, [b * t, h / p, p, w / p, p, d]);
+  return reshape(transpose(cut, [0, 1, 3, 2, 4, 5]), [b, t * tokensPerFrame(c), p * p * d]);
 }
 
 /** The inverse of `toTokens`. */
@@ -219,6 +292,7 @@ function fromTokens(x: Tensor, c: OrreryNanoConfig): Tensor {
   const { t, h, w } = c.grid;
   const p = c.patch;
   const b = x.shape[0]!;
-  const cut = reshape(x, [b * t, h / p, w / p, p, p, c.channels]);
-  return reshape(transpose(cut, [0, 1, 3, 2, 4, 5]), [b, t * h * w, c.channels]);
+  const d = x.shape[2]! / (p * p);
+  const cut = reshape(x, [b * t, h / p, w / p, p, p, d]);
+  return reshape(transpose(cut, [0, 1, 3, 2, 4, 5]), [b, t * h * w, d]);
 }

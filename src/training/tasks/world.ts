@@ -3,7 +3,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, type NdArray, randomStream } from '../../base/index.ts';
-import { div, input, mean, mul, square, sub, type Tensor } from '../../graph/index.ts';
+import { constantF32, div, input, mean, minimum, mul, square, sub, type Tensor } from '../../graph/index.ts';
+import { openModelFolder } from '../../hub/index.ts';
 import { nano, type OrreryNanoConfig } from '../../nets/orrery/nano.ts';
 import { cellsOf, gridOf, type OrreryTokenizerConfig } from '../../nets/orrery/tokenizer.ts';
 import { tableRows, vocabularyOf, wordIds } from '../../nets/orrery/words.ts';
@@ -12,27 +13,24 @@ import { edmScalings } from '../../sampling/index.ts';
 import {
   CONDITIONS,
   type Condition,
-  decodeLatents,
-  encodeClip,
+  contextCells,
+  givenFlags,
   type LatentStats,
-  type LoadedTokenizer,
   loadTokenizer,
-  type NanoRun,
   nanoFeeds,
   nanoGraph,
-  normalise,
   RESIDUAL_SIGMA,
-  repeatLast,
-  sampleLatents,
-  toBytes,
+  rollOut,
+  WINDOW_FRAMES,
+  type WindowModel,
   type WindowSize,
 } from '../../worlds/index.ts';
 import type { Clips } from '../clips.ts';
-import { type LatentCache, latentCache } from '../latents.ts';
+import { isMirrored, type LatentCache, latentCache } from '../latents.ts';
 import type { WorldRecipe } from '../recipe.ts';
+import { scoreText, scoreWorld, TEXT_GUIDANCE } from '../score-world.ts';
 import { writeSheet } from '../sheet.ts';
 import type { TrainingTask, ValidationModel } from '../trainer.ts';
-import { motionIoU, paletteOf, psnr, scoreObjects } from '../world-scores.ts';
 
 export type WorldTaskOptions = {
   readonly recipe: WorldRecipe;
@@ -58,14 +56,21 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   const vocabulary = vocabularyIn(folder, train);
   const lookup = new Map(vocabulary.map((w, i) => [w, i]));
   const runtime = openRuntime();
-  const tokenizer = await loadTokenizer(runtime, recipe.tokenizer, train);
+  const tokenizer = await loadTokenizer(runtime, openModelFolder(recipe.tokenizer).dir, {
+    ...train,
+    frames: WINDOW_FRAMES,
+  });
   const cache = await latentCache(tokenizer, train, folder, o);
   await runtime.dispose();
   const config = nanoConfig(recipe, tokenizer.config, train, vocabulary);
   const { batch } = recipe;
   const cells = cellsOf(config.grid);
-  const { t } = config.grid;
   const c = config.channels;
+  const pixelWeight = constantF32([c], cache.stats.pixelWeight);
+  const channelWeight = constantF32(
+    [c],
+    cache.stats.pixelWeight.map((w) => w ** recipe.pixelGamma),
+  );
   return {
     name: 'orrery-nano',
     clips: o.train.count,
@@ -75,20 +80,26 @@ export async function worldTask(o: WorldTaskOptions): Promise<
     loss(weights) {
       const r = input('residual', [batch, cells, c]);
       const base = input('base', [batch, cells, c]);
-      const given = input('given', [batch, t, 1]);
+      const context = input('context', [batch, contextCells(config), c]);
+      const given = input('given', [batch, 3]);
       const noisy = input('noisy', [batch, cells, c]);
       const weight = input('weight', [batch, cells, 1]);
       const words = input('words', [batch, config.textLength], 'i64');
       // Scalars per sample, from σ: c_in, c_skip, 1/c_out, c_noise.
       const scalar = (name: string): Tensor => input(name, [batch, 1, 1]);
       const f = nano(
-        { x: mul(noisy, scalar('cIn')), base, given, noise: input('cNoise', [batch, 1]), words },
+        { x: mul(noisy, scalar('cIn')), base, context, given, noise: input('cNoise', [batch, 1]), words },
         config,
         weights,
       );
       const target = mul(sub(r, mul(noisy, scalar('cSkip'))), scalar('cOutInverse'));
       const error = square(sub(f, target));
-      return { loss: div(mean(mul(error, weight)), mean(weight)), metrics: { plain: mean(error) } };
+      const weighted = mul(mul(error, weight), channelWeight);
+      // For comparing runs: every cell and channel alike, and as pixels count them. Cells that are not made have weight 0.
+      const made = minimum(weight, 1);
+      const plain = div(mean(mul(error, made)), mean(made));
+      const pixel = div(mean(mul(mul(error, made), pixelWeight)), mean(made));
+      return { loss: div(mean(weighted), mean(weight)), metrics: { plain, pixel } };
     },
     batch: (step) => worldBatch(o, config, cache, lookup, step),
     validate: (model, samples) => validateWorld(o, config, cache.stats, lookup, model, samples),
@@ -107,25 +118,26 @@ function vocabularyIn(folder: string, train: Clips): string[] {
 export function nanoConfig(
   recipe: WorldRecipe,
   tokenizer: OrreryTokenizerConfig,
-  clips: { frames: number; height: number; width: number },
+  clips: { height: number; width: number },
   vocabulary: readonly string[],
 ): OrreryNanoConfig {
-  const grid = gridOf(tokenizer, clips.frames, clips.height, clips.width);
-  return { ...recipe.model, grid, channels: tokenizer.channels, words: tableRows(vocabulary) };
+  const { h, w } = gridOf(tokenizer, WINDOW_FRAMES, clips.height, clips.width);
+  const { latents: context, madeLatents: t } = CONDITIONS.nine;
+  return { ...recipe.model, grid: { t, h, w }, context, channels: tokenizer.channels, words: tableRows(vocabulary) };
 }
 
-/** Weight 1 + extra on cells that change, and on their neighbours in the frame; 0 on given frames. */
+/** Weight 1 + extra on cells that change, and on their neighbours in the frame, in the first `frames` latent frames; 0 after. */
 function cellWeights(
   out: Float32Array,
   residual: Float32Array,
   config: OrreryNanoConfig,
-  givenLatents: number,
+  frames: number,
   extra: number,
 ): void {
-  const { t, h, w } = config.grid;
+  const { h, w } = config.grid;
   const c = config.channels;
   const space = h * w;
-  for (let f = givenLatents; f < t; f++) {
+  for (let f = 0; f < frames; f++) {
     const moves = new Uint8Array(space);
     for (let i = 0; i < space; i++) {
       let sum = 0;
@@ -153,17 +165,18 @@ function worldBatch(
   lookup: ReadonlyMap<string, number>,
   step: number,
 ): Record<string, NdArray> {
-  const { batch, conditions, noise: level, movingWeight, textDropout } = o.recipe;
+  const { batch, conditions, noise: level, movingWeight, contextNoise, textDropout } = o.recipe;
   const random = randomStream(o.recipe.seed, `batch ${step}`);
   const cells = cellsOf(config.grid);
   const c = config.channels;
-  const { t } = config.grid;
-  const perFrame = (cells / t) * c;
+  const perFrame = config.grid.h * config.grid.w * c;
+  const seen = contextCells(config);
   const feeds = {
     residual: new Float32Array(batch * cells * c),
     base: new Float32Array(batch * cells * c),
     noisy: new Float32Array(batch * cells * c),
-    given: new Float32Array(batch * t),
+    context: new Float32Array(batch * seen * c),
+    given: new Float32Array(batch * 3),
     weight: new Float32Array(batch * cells),
     cIn: new Float32Array(batch),
     cSkip: new Float32Array(batch),
@@ -172,39 +185,49 @@ function worldBatch(
   };
   const words = new BigInt64Array(batch * config.textLength);
   for (let b = 0; b < batch; b++) {
-    const record = random.integer(0, cache.count - 1);
     const u = random.uniform(0, conditions.nine + conditions.one + conditions.none);
     const condition: Condition = u < conditions.nine ? 'nine' : u < conditions.nine + conditions.one ? 'one' : 'none';
-    const { latents: givenLatents } = CONDITIONS[condition];
-    const truth = cache.read(record, 'true');
-    const base = condition === 'none' ? new Float32Array(cells * c) : cache.read(record, condition);
+    const { latents: known, madeLatents } = CONDITIONS[condition];
+    // A single picture is the beginning of a clip: what happens next is what the caption tells.
+    const perClip = cache.windowsPerClip;
+    const any = random.integer(0, cache.count - 1);
+    const window = condition === 'nine' ? any : any - (any % perClip);
+    const truth = cache.truth(window);
+    const base = condition === 'none' ? new Float32Array(cells * c) : cache.base(window, condition);
     const scale = cache.stats.residualScale[condition];
-    const sigma = Math.exp(level.mean + level.std * random.normal());
+    const isTop = random.uniform() < level.top;
+    const sigma = isTop ? o.recipe.sampling.motion.sigmaMax : Math.exp(level.mean + level.std * random.normal());
     const s = edmScalings(sigma, RESIDUAL_SIGMA);
     const at = b * cells * c;
     const residual = feeds.residual.subarray(at, at + cells * c);
     const noisy = feeds.noisy.subarray(at, at + cells * c);
-    for (let i = givenLatents * perFrame; i < cells * c; i++) {
-      residual[i] = (truth[i]! - base[i]!) * scale;
+    for (let i = 0; i < madeLatents * perFrame; i++) {
+      residual[i] = (truth[known * perFrame + i]! - base[i]!) * scale;
       noisy[i] = residual[i]! + sigma * random.normal();
     }
     feeds.base.set(base, at);
-    feeds.given.fill(1, b * t, b * t + givenLatents);
+    feeds.context.set(truth.subarray(0, known * perFrame), b * seen * c);
+    const blur = random.uniform() < 0.5 ? 0 : random.uniform(0, contextNoise);
+    if (blur > 0) {
+      for (let i = b * seen * c; i < b * seen * c + known * perFrame; i++) feeds.context[i]! += blur * random.normal();
+    }
+    feeds.given.set(givenFlags(condition), b * 3);
     // Without given frames everything is new, and weighting says nothing.
     cellWeights(
       feeds.weight.subarray(b * cells, (b + 1) * cells),
       residual,
       config,
-      givenLatents,
+      madeLatents,
       condition === 'none' ? 0 : movingWeight,
     );
     feeds.cIn[b] = s.cIn;
     feeds.cSkip[b] = s.cSkip;
     feeds.cOutInverse[b] = 1 / s.cOut;
     feeds.cNoise[b] = s.cNoise;
-    const meta = o.train.meta[record >> 1]!;
-    // A mirrored clip keeps its caption only where no side is named.
-    const caption = record % 2 === 1 ? mirrored(meta.caption) : meta.caption;
+    const meta = o.train.meta[Math.floor(window / perClip)]!;
+    // Half the time the short caption, else one of any length.
+    const told = random.uniform() < 0.5 ? meta.caption : random.pick(meta.captions ?? [meta.caption]);
+    const caption = isMirrored(window, perClip) ? mirrored(told) : told;
     if (random.uniform() >= textDropout) words.set(wordIds(caption, lookup, config.textLength), b * config.textLength);
   }
   const one = [batch, 1, 1];
@@ -213,7 +236,8 @@ function worldBatch(
     residual: f32(wide, feeds.residual),
     base: f32(wide, feeds.base),
     noisy: f32(wide, feeds.noisy),
-    given: f32([batch, t, 1], feeds.given),
+    context: f32([batch, seen, c], feeds.context),
+    given: f32([batch, 3], feeds.given),
     weight: f32([batch, cells, 1], feeds.weight),
     cIn: f32(one, feeds.cIn),
     cSkip: f32(one, feeds.cSkip),
@@ -241,139 +265,45 @@ async function validateWorld(
 ): Promise<{ score: number } & Record<string, number>> {
   const session = await model.session('nano', (weights) => ({ f: nanoGraph(config, weights) }));
   await using runtime = openRuntime();
-  const tokenizer = await loadTokenizer(runtime, o.recipe.tokenizer, o.heldOut);
-  const run =
-    (base: Float32Array, condition: Condition, caption: string): NanoRun =>
-    async (x, cNoise) =>
-      (
-        await session.run(
-          nanoFeeds(config, { x, base, condition, cNoise, words: wordIds(caption, lookup, config.textLength) }),
-        )
-      ).f!.data as Float32Array;
-  const predict = async (clip: Uint8Array, caption: string, seed: number): Promise<Uint8Array> => {
-    const base = normalise(await encodeClip(tokenizer, repeatLast(clip, o.heldOut, 9)), stats);
-    const z = await sampleLatents({
-      config,
-      stats,
-      condition: 'nine',
-      base,
-      run: run(base, 'nine', caption),
-      seed,
-      steps: o.recipe.sampling.steps,
-      range: o.recipe.sampling,
-    });
-    return toBytes(await decodeLatents(tokenizer, z));
+  const { height, width, fps, frames } = o.heldOut;
+  const tokenizer = await loadTokenizer(runtime, openModelFolder(o.recipe.tokenizer).dir, {
+    height,
+    width,
+    frames: WINDOW_FRAMES,
+  });
+  const parts: WindowModel = {
+    config,
+    stats,
+    tokenizer,
+    window: { height, width, fps, frames },
+    evaluate(given, caption) {
+      const words = wordIds(caption, lookup, config.textLength);
+      return async (x, cNoise) =>
+        (await session.run(nanoFeeds(config, { x, given, cNoise, words }))).f!.data as Float32Array;
+    },
   };
+  const each = height * width * 3;
+  const { sampling } = o.recipe;
   const { scores, rows } = await scoreWorld(
     o.heldOut,
     Math.min(o.recipe.validationClips, o.heldOut.count),
     tokenizer,
-    predict,
+    (clip, caption, seed) => rollOut(clip.subarray(0, 9 * each), frames, parts, { caption, seed, sampling }),
+  );
+  const count = Math.min(o.recipe.validationClips, o.heldOut.count);
+  const text = await scoreText(o.heldOut, count, (caption, seed, length) =>
+    rollOut(new Uint8Array(0), length, parts, {
+      caption,
+      guidance: TEXT_GUIDANCE,
+      seed,
+      sampling,
+    }),
   );
   if (samples !== undefined) {
-    const text: Uint8Array[] = [];
-    const base = new Float32Array(cellsOf(config.grid) * config.channels);
-    for (let i = 0; i < 4; i++) {
-      const z = await sampleLatents({
-        config,
-        stats,
-        condition: 'none',
-        base,
-        run: run(base, 'none', o.heldOut.meta[i]!.caption),
-        seed: i,
-        steps: o.recipe.sampling.steps,
-        range: o.recipe.sampling,
-      });
-      text.push(toBytes(await decodeLatents(tokenizer, z)));
-    }
     mkdirSync(samples, { recursive: true });
     const layout = { ...o.heldOut, every: 3 };
     await writeSheet(join(samples, 'predictions.png'), rows, layout);
-    await writeSheet(join(samples, 'text.png'), text, layout);
+    await writeSheet(join(samples, 'text.png'), text.rows, layout);
   }
-  return scores;
-}
-
-type Predict = (clip: Uint8Array, caption: string, seed: number) => Promise<Uint8Array>;
-
-/** All scores of section "held-out clips" over `count` clips, with pictures of the first ones (truth, then prediction). */
-export async function scoreWorld(
-  clips: Clips,
-  count: number,
-  tokenizer: LoadedTokenizer,
-  predict: Predict,
-): Promise<{ scores: { score: number } & Record<string, number>; rows: Uint8Array[] }> {
-  const given = 9;
-  const totals: Record<string, number> = {};
-  const tally = (key: string, value: number): void => {
-    totals[key] = (totals[key] ?? 0) + value;
-  };
-  const rows: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) {
-    const truth = clips.clipView(i);
-    const { caption, objects = [] } = clips.meta[i]!;
-    const got = await predict(truth, caption, i);
-    const repeat = repeatLast(truth, clips, given);
-    if (i < 5) {
-      rows.push(truth, got);
-      tally(
-        'ceiling8',
-        psnr(
-          truth,
-          toBytes(await decodeLatents(tokenizer, await encodeClip(tokenizer, truth.slice()))),
-          clips,
-          given,
-          given + 8,
-        ),
-      );
-      tally('ceilings', 1);
-    }
-    for (const [name, to] of [
-      ['8', given + 8],
-      ['24', given + 24],
-    ] as const) {
-      tally(`psnr${name}`, psnr(truth, got, clips, given, to));
-      tally(`repeat${name}`, psnr(truth, repeat, clips, given, to));
-    }
-    const overlap = motionIoU(truth, got, clips, given, given + 8);
-    tally('both', overlap.both);
-    tally('any', overlap.any);
-    const instance = clips.instanceView(i);
-    if (instance === undefined) continue;
-    const ids = objects.filter((body) => body.dynamic).map((body) => body.id);
-    const palette = paletteOf(truth, instance, clips, ids, given);
-    for (const [suffix, frames] of [
-      ['', got],
-      ['Truth', truth],
-    ] as const) {
-      for (const s of scoreObjects(frames, instance, palette, clips, ids, given + 23, given)) {
-        tally(`seen${suffix}`, 1);
-        tally(`whole${suffix}`, s.areaRatio >= 0.6 && s.areaRatio <= 1.6 ? 1 : 0);
-      }
-      for (const s of scoreObjects(frames, instance, palette, clips, ids, given + 7, given)) {
-        if (s.moved < 1 / 3) continue;
-        tally(`moved${suffix}`, 1);
-        tally(`placed${suffix}`, s.offset <= 1 / 3 && s.areaRatio >= 0.6 && s.areaRatio <= 1.6 ? 1 : 0);
-      }
-    }
-  }
-  const ratio = (a: string, b: string): number => (totals[a] ?? 0) / Math.max(1, totals[b] ?? 0);
-  const gain8 = (totals.psnr8! - totals.repeat8!) / count;
-  const gain24 = (totals.psnr24! - totals.repeat24!) / count;
-  const motion = ratio('both', 'any');
-  const scores = {
-    score: gain8 + gain24 + 4 * motion + 2 * ratio('whole', 'seen') + 2 * ratio('placed', 'moved'),
-    gain8,
-    gain24,
-    psnr8: totals.psnr8! / count,
-    repeat8: totals.repeat8! / count,
-    motionIoU: motion,
-    whole: ratio('whole', 'seen'),
-    wholeOfTruth: ratio('wholeTruth', 'seenTruth'),
-    placed: ratio('placed', 'moved'),
-    placedOfTruth: ratio('placedTruth', 'movedTruth'),
-    ceiling8: ratio('ceiling8', 'ceilings'),
-    clips: count,
-  };
-  return { scores, rows };
+  return { ...scores, ...text.scores, score: scores.score + 2 * text.scores.textRight };
 }
