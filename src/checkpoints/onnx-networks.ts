@@ -97,8 +97,9 @@ export function ownPlan(record: ModelRecord, size: ExportSize): ExportPlan {
         outputs: { f: nano(worldInputs(c), c, namedWeights) },
         meaning: {
           x: 'noisy residual times c_in, float32 [batch, cell, channel]',
-          base: 'normalised latents of the given frames, the last one held; zeros without given frames',
-          given: '1 where a latent frame is given, else 0',
+          base: 'normalised latents of the frames to make if nothing new happens: after 9 given frames every motion goes on, after one picture it stands still; zeros without given frames',
+          context: 'normalised latents of the given frames, first frame first; zeros where nothing is given',
+          given: 'one-hot: 9 frames, 1 frame, none',
           noise: 'c_noise = ln(σ) / 4',
           words: 'numbers of the words of the caption in `vocabulary`, see `text`',
           f: 'raw output F [batch, cell, channel]',
@@ -125,7 +126,7 @@ export function ownPlan(record: ModelRecord, size: ExportSize): ExportPlan {
         denoised: 'c_skip · x + c_out · F',
       },
       result:
-        'latents = base + residual / residualScale, then · std + mean per channel, then the decoder of the tokenizer',
+        'the latents of the next 8 frames (of 1 frame, the first of them, when none are given) = base + residual / residualScale, then · std + mean per channel, then the decoder of the tokenizer',
     },
   };
 }

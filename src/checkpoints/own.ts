@@ -18,11 +18,15 @@ export function ownTokenizer(record: ModelRecord): OrreryTokenizerConfig {
 export function ownWorld(record: ModelRecord): OrreryNanoConfig {
   requireNumbers(record, [
     'channels',
+    'context',
     'patch',
     'width',
     'heads',
     'blocks',
     'mlpRatio',
+    'cellWidth',
+    'cellBlocksIn',
+    'cellBlocksOut',
     'textWidth',
     'textLength',
     'textBlocks',
@@ -55,7 +59,8 @@ export function worldInputs(c: OrreryNanoConfig): NanoInputs {
   return {
     x: input('x', [1, cells, c.channels]),
     base: input('base', [1, cells, c.channels]),
-    given: input('given', [1, c.grid.t, 1]),
+    context: input('context', [1, c.context * c.grid.h * c.grid.w, c.channels]),
+    given: input('given', [1, 3]),
     noise: input('noise', [1, 1]),
     words: input('words', [1, c.textLength], 'i64'),
   };

@@ -108,7 +108,9 @@ test('orrery-nano: standard operators, weights outside', async () => {
   const random = randomStream(5);
   const x = Float32Array.from({ length: cells }, () => random.normal());
   const base = Float32Array.from({ length: cells }, () => random.normal());
-  const want = await nano.evaluate(base, 'nine', 'a red ball rolls')(x.slice(), 0.3);
+  const seen = nano.config.context * nano.config.grid.h * nano.config.grid.w * nano.config.channels;
+  const context = Float32Array.from({ length: seen }, () => random.normal());
+  const want = await nano.evaluate({ condition: 'nine', base, context }, 'a red ball rolls')(x.slice(), 0.3);
   // The caption by the rules of the manifest.
   const { processing } = JSON.parse(readFileSync(join(at, 'manifest.json'), 'utf8')) as {
     processing: { vocabulary: string[] };
@@ -116,8 +118,8 @@ test('orrery-nano: standard operators, weights outside', async () => {
   const words = new BigInt64Array(nano.config.textLength);
   for (const [i, word] of ['a', 'red', 'ball', 'rolls'].entries())
     words[i] = BigInt(33 + processing.vocabulary.indexOf(word));
-  const given = Float32Array.from({ length: nano.config.grid.t }, (_, t) => (t < 3 ? 1 : 0));
-  const got = await run(at, manifest, 'network', { x, base, given, noise: [0.3], words });
+  const given = [1, 0, 0];
+  const got = await run(at, manifest, 'network', { x, base, context, given, noise: [0.3], words });
   expect(relativeError(got.f!, f32([want.length], want))).toBeLessThan(1e-4);
 });
 

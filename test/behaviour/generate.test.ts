@@ -114,7 +114,7 @@ describe('generate', () => {
     const sum = createHash('sha256').update(bytes).digest('hex');
     writeFileSync(record, readFileSync(record, 'utf8').replace(/"sha256": "[0-9a-f]{64}"/, `"sha256": "${sum}"`));
     await expect(run({ prompt: 'a ball', steps: 1, frames: 2, model })).rejects.toThrow(
-      /not a number.*orrery models verify/,
+      /the network returned NaN at step 1.*orrery models verify/,
     );
   });
 
