@@ -1,10 +1,10 @@
 // The main job: from a sentence, an image or a video to a new video. One sampler step is one network run, so cancelling
 // takes one step; videos longer than the model's window go on from their own last frames.
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { InputError, throwIfAborted } from '../base/index.ts';
 import { createRunFolder, type RunFolder } from '../hub/index.ts';
-import { encodeMp4, readFrames } from '../media/index.ts';
+import { contactSheet, encodeMp4, type Frames, readFrames } from '../media/index.ts';
 import type { Device } from '../runtime/index.ts';
 import { generateCosmos } from './cosmos/generate.ts';
 import { isCosmosModel } from './cosmos/open-model.ts';
@@ -161,13 +161,22 @@ async function* one(
   const count = r.frames ?? nano.window.frames;
   const total = stepsFor(given.length / each, count, nano.sampling, r.steps);
   const progress = { done: 0, total, began: performance.now() };
-  let video = Uint8Array.from(given);
-  for (let window = 0; video.length < count * each; window++) {
-    const next = yield* makeWindow({ r, known: video, seed, window }, nano, progress, options);
-    const joined = new Uint8Array(video.length + next.length);
-    joined.set(video);
-    joined.set(next, video.length);
-    video = joined;
+  const parts: Frames[] = [];
+  let made = 0;
+  const add = (frames: Uint8Array): void => {
+    const n = Math.min(frames.length / each, count - made);
+    if (n > 0) parts.push({ dtype: 'u8', shape: [n, height, width, 3], data: frames.subarray(0, n * each) });
+    made += n;
+  };
+  add(given);
+  let known = given;
+  for (let window = 0; made < count; window++) {
+    const next = yield* makeWindow({ r, known, seed, window }, nano, progress, options);
+    add(next);
+    const joined = new Uint8Array(known.length + next.length);
+    joined.set(known);
+    joined.set(next, known.length);
+    known = joined.slice(-CONTEXT * each);
   }
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, videoName(r, index));
@@ -179,9 +188,11 @@ async function* one(
     ...(r.private ? {} : { prompt: r.prompt }),
     guardrail: 'none',
   });
-  await encodeMp4(
-    { dtype: 'u8', shape: [count, height, width, 3], data: video.subarray(0, count * each) },
-    { path, fps, metadata: { comment }, ...(options.signal === undefined ? {} : { signal: options.signal }) },
+  const stop = options.signal === undefined ? {} : { signal: options.signal };
+  await encodeMp4(parts, { path, fps, metadata: { comment }, ...stop });
+  writeFileSync(
+    path.replace(/\.mp4$/, '.png'),
+    await contactSheet([{ frames: spread(parts, 8) }], { cellWidth: width }),
   );
   const seconds = (performance.now() - began) / 1000;
   const done = {
@@ -199,10 +210,24 @@ async function* one(
   yield done;
 }
 
+/** `n` frames, evenly spread from the first to the last. */
+function spread(parts: readonly Frames[], n: number): Frames {
+  const views = parts.flatMap(({ shape: [count, height, width], data }) =>
+    Array.from({ length: count }, (_, i) => data.subarray(i * height * width * 3, (i + 1) * height * width * 3)),
+  );
+  const count = Math.min(n, views.length);
+  const [, height, width] = parts[0]!.shape;
+  const out = new Uint8Array(count * height * width * 3);
+  for (let i = 0; i < count; i++) {
+    out.set(views[Math.round((i * (views.length - 1)) / Math.max(1, count - 1))]!, i * height * width * 3);
+  }
+  return { dtype: 'u8', shape: [count, height, width, 3], data: out };
+}
+
 type Progress = { done: number; readonly total: number; readonly began: number };
 type WindowJob = {
   readonly r: GenerateRequest;
-  /** All frames so far: uint8 [n, H, W, 3]. */
+  /** The last frames so far, nine where there are as many: uint8 [n, H, W, 3]. */
   readonly known: Uint8Array;
   readonly seed: number;
   readonly window: number;

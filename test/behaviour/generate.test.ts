@@ -56,6 +56,7 @@ describe('generate', () => {
       'resolved.json',
       'result.json',
       'video.mp4',
+      'video.png',
     ]);
     const resolved = JSON.parse(readFileSync(join(first.dir, 'resolved.json'), 'utf8'));
     expect(resolved).toMatchObject({ prompt: request.prompt, seed: 7, steps: 2, guardrail: 'none', device: 'cpu' });
