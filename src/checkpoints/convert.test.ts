@@ -127,6 +127,29 @@ test('TorchScript halves make one tokenizer; buffers are left out', async () => 
   expect(valuesOf(target)).toEqual(valuesOf(at));
 });
 
+test('tokenizers of the first release keep unused convolutions: the name tells the compression', () => {
+  const { weights } = parityCase('cv_4x8x8_patch4_two_level');
+  const unused = (key: string, shape: number[]): [string, NdArray] => [
+    key,
+    f32(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5)),
+  ];
+  const old = new Map([
+    ...weights,
+    unused('encoder.down.0.downsample.conv2.conv3d.weight', [16, 16, 3, 1, 1]),
+    unused('encoder.down.0.downsample.conv2.conv3d.bias', [16]),
+    unused('decoder.up.1.upsample.conv1.conv3d.weight', [32, 32, 3, 1, 1]),
+    unused('decoder.up.1.upsample.conv1.conv3d.bias', [32]),
+  ]);
+  const at = folder('Cosmos-0.1-Tokenizer-CV4x8x8');
+  saveTorch(join(at, 'autoencoder.pt'), old);
+  using checkpoint = openCheckpoint(at);
+  expect(checkpoint.network.config).toMatchObject({ spatialCompression: 8, temporalCompression: 4 });
+  expect([checkpoint.misfit.extra.length, checkpoint.ignored.length]).toEqual([0, 4]);
+  expect(() => openCheckpoint(saveTorch(join(folder('other'), 'x.pt'), old))).toThrow(
+    /the compression cannot be read off its tensors.*folder named after the model/,
+  );
+});
+
 test('the average of post-trained weights is preferred; training state is left out', () => {
   const { weights } = parityCase('train_v2w');
   const nets = [...weights].filter(([key]) => key.startsWith('net.'));

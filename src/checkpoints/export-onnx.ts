@@ -17,7 +17,7 @@ import { requireFit, requireValues } from './fit.ts';
 import { type ExportPlan, type ExportSize, ownPlan, publicPlan } from './onnx-networks.ts';
 import { openCheckpoint } from './open.ts';
 import { ownWeights } from './own.ts';
-import type { CheckpointTensor, Tensors } from './types.ts';
+import { type CheckpointTensor, isFamily, type Tensors } from './types.ts';
 import { tensorsOf } from './verify.ts';
 
 export type ExportOptions = ExportSize & {
@@ -141,6 +141,12 @@ function openForExport(path: string, size: ExportSize): Exportable {
         file,
         [Symbol.dispose]: () => source.close(),
       };
+    }
+    if (!isFamily(record.kind)) {
+      throw new OrreryError(
+        'unsupported',
+        `${record.name} is a ${record.kind}, which has no export; tokenizers and world models have`,
+      );
     }
     const checkpoint = openCheckpoint(path);
     requireFit(checkpoint.misfit, {

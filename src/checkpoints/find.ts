@@ -49,7 +49,7 @@ function pickFiles(dir: string, names: readonly string[]): Picked {
   const whole = (name: string): Picked => ({ kind: 'parts', files: [join(dir, name)] });
   if (names.includes('adapter_config.json') || names.includes('adapter_model.safetensors')) throw adapter(dir);
   if (names.includes('model_index.json')) {
-    const parts = names.filter((name) => existsSync(join(dir, name, 'config.json')));
+    const parts = names.filter((name) => existsSync(join(dir, name, 'config.json')) || WEIGHTS.test(name));
     throw new OrreryError(
       'model',
       `${dir} is a pipeline of several models; name one of them: ${parts.map((p) => join(dir, p)).join(', ')}`,

@@ -4,6 +4,10 @@ import type { TensorInfo, TensorPlace } from '../formats/index.ts';
 /** Kinds of networks that public checkpoints hold. */
 export type Family = 'cosmos-tokenizer' | 'general-dit' | 'autoregressive';
 
+/** Whether a model record is of such a kind. */
+export const isFamily = (kind: string): kind is Family =>
+  kind === 'cosmos-tokenizer' || kind === 'general-dit' || kind === 'autoregressive';
+
 /** A tensor whose values are read, and put together from its pieces, when asked for. */
 export type CheckpointTensor = TensorInfo & {
   /** Little-endian values, row by row. */

@@ -9,7 +9,7 @@ import { compareKeys, requireFit, requireValues } from './fit.ts';
 import { latentTable, requirePair } from './latents.ts';
 import { openCheckpoint, refuseCode } from './open.ts';
 import { ownWeights, ownWorld } from './own.ts';
-import type { CheckpointTensor, Tensors } from './types.ts';
+import { type CheckpointTensor, isFamily, type Tensors } from './types.ts';
 
 export type VerifyModelEvent =
   | {
@@ -19,6 +19,8 @@ export type VerifyModelEvent =
       readonly done: number;
       readonly total: number;
     }
+  /** What the model was recognised as. */
+  | { readonly type: 'opened'; readonly family: string }
   | { readonly type: 'passed'; readonly check: string; readonly detail: string };
 
 /** Checks a model at `path`: a folder with `model.json`, a fetched snapshot, or a checkpoint. Throws at the first fault. */
@@ -44,6 +46,7 @@ export async function* verifyModel(path: string, signal?: AbortSignal): AsyncGen
   }
   using checkpoint = openCheckpoint(path);
   const { network, misfit, expected } = checkpoint;
+  yield { type: 'opened', family: network.family };
   requireFit(misfit, {
     path,
     network: `the ${network.family} that its tensors describe`,
@@ -78,12 +81,19 @@ function isSingleModel(path: string): boolean {
 async function* verifyFolder(path: string, signal: AbortSignal | undefined): AsyncGenerator<VerifyModelEvent> {
   const folder = readModelFolder(path);
   const { record } = folder;
+  yield { type: 'opened', family: record.kind };
   for await (const { file, doneBytes, totalBytes } of verifyModelFolder(path, signal)) {
     yield { type: 'progress', check: 'sum', item: file, done: doneBytes, total: totalBytes };
   }
   yield { type: 'passed', check: 'sums', detail: `${Object.keys(record.files).length} files as model.json states` };
   const own = ownWeights(record);
-  if (own === undefined) {
+  if (own === undefined && !isFamily(record.kind)) {
+    // A small network of another part: its own code checks the keys when it opens it.
+    for (const file of Object.keys(record.files).filter((name) => name.endsWith('.safetensors'))) {
+      using source = openTensors(join(folder.dir, file));
+      yield* values(tensorsOf(source), join(folder.dir, file), signal, true);
+    }
+  } else if (own === undefined) {
     // The others are public networks in this package's layout.
     using checkpoint = openCheckpoint(path);
     requireFit(checkpoint.misfit, {

@@ -101,7 +101,7 @@ function compressionOf(
   // The first code line keeps all convolutions at every level; no published tokenizer halves time twice at patch 4.
   const isHidden = spatial === temporal && temporal === levels - 1 && (levels === 2 || temporal > 1);
   if (!isHidden) return [patch * 2 ** spatial, patch * 2 ** temporal];
-  const named = /[CD]V[-_]?(\d+)x(\d+)x\2/i.exec(path.split('/').slice(-3).join('/'));
+  const named = /[CD]V[-_]?(\d+)x(\d+)x\2/i.exec(path.split(/[/\\]/).slice(-4).join('/'));
   if (named === null) {
     throw new OrreryError(
       'model',

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { OrreryError } from '../../base/index.ts';
 import type { TensorSource } from '../../formats/index.ts';
+import type { Device } from '../../runtime/index.ts';
+import { deviceOption } from '../options.ts';
 import { openProgress } from '../progress.ts';
 import { bytes, globalsOf, type Session, table } from '../session.ts';
 
@@ -176,15 +178,19 @@ export function verifyCommand(session: Session): Command {
   return new Command('verify')
     .description('check sums, keys, shapes, values and the tokenizer of a model')
     .argument('<model>', 'model name, owner/name of a fetched model, folder or file')
+    .option('--selftest', 'then run the reference cases of its family on this device')
+    .addOption(deviceOption())
     .addHelpText('after', '\nExample:\n  orrery models verify orrery-nano')
-    .action(async (model: string, _options: object, command: Command) => {
+    .action(async (model: string, flags: { selftest?: boolean; device?: Device }, command: Command) => {
       const { json, quiet } = globalsOf(command);
       const { locateModel } = await import('../../hub/index.ts');
       const { verifyModel } = await import('../../checkpoints/index.ts');
       const bar = openProgress('verify %', 100, { quiet });
+      let family = '';
       for await (const event of verifyModel(locateModel(model), session.signal)) {
         if (event.type === 'progress')
           bar.update(event.total === 0 ? 100 : Math.floor((event.done / event.total) * 100), { text: event.item });
+        else if (event.type === 'opened') family = event.family;
         else {
           bar.clear();
           session.print(
@@ -195,5 +201,46 @@ export function verifyCommand(session: Session): Command {
         }
       }
       bar.clear();
+      if (flags.selftest === true) await runCases(session, family, { device: flags.device ?? 'cpu', json, model });
     });
+}
+
+/** The network code on this device against reference values: a sound file is not yet a sound result. */
+async function runCases(
+  session: Session,
+  family: string,
+  { device, json, model }: { readonly device: Device; readonly json: boolean; readonly model: string },
+): Promise<void> {
+  const { selftest, shippedCases } = await import('../../evaluation/selftest/index.ts');
+  const { openRuntime } = await import('../../runtime/index.ts');
+  const files = shippedCases(family);
+  if (files.length === 0) {
+    session.note(`no reference cases for ${family || 'this model'}: they are for networks with a public reference`);
+    return;
+  }
+  await using runtime = openRuntime({ device });
+  let failed = 0;
+  for (const file of files) {
+    let worst = { share: 0, name: '', reason: '' };
+    let count = 0;
+    for await (const row of selftest([file], { runtime, signal: session.signal })) {
+      if (row.status === 'unsupported' && row.output !== '*') continue;
+      count++;
+      const share =
+        row.status === 'pass' ? (row.tolerance === 0 ? 0 : row.relL2 / row.tolerance) : Number.POSITIVE_INFINITY;
+      if (share >= worst.share) worst = { share, name: row.output, reason: row.reason ?? '' };
+    }
+    const ok = count > 0 && Number.isFinite(worst.share);
+    if (!ok) failed++;
+    const name = file.split(/[/\\]/).at(-1)!.replace('.safetensors', '');
+    const detail = ok
+      ? `${name}, ${count} outputs, the worst at ${(worst.share * 100).toFixed(0)} % of its tolerance`
+      : `${name}: ${worst.name} ${worst.reason}`;
+    session.print(
+      json
+        ? JSON.stringify({ model, check: 'reference', device, detail, ok })
+        : `${ok ? 'ok' : 'FAIL'}  reference on ${device}: ${detail}`,
+    );
+  }
+  if (failed > 0) session.exitWith(1);
 }
