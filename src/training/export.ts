@@ -8,7 +8,16 @@ import { input } from '../graph/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { listWeights, type WeightSpec } from '../nets/orrery/weights.ts';
-import { type LatentStats, nanoGraph, type WindowSize } from '../worlds/index.ts';
+import { openRuntime } from '../runtime/index.ts';
+import {
+  decodeLatents,
+  encodeClip,
+  type LatentStats,
+  loadTokenizer,
+  nanoGraph,
+  toBytes,
+  type WindowSize,
+} from '../worlds/index.ts';
 import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
 import type { Clips } from './clips.ts';
@@ -94,6 +103,7 @@ export async function exportModel(
       specs,
       weights,
     );
+    if (heldOut !== undefined) await writeTokenizerSheet(dir, heldOut);
     return record;
   }
   const vocabulary = JSON.parse(readFileSync(join(folder, 'vocabulary.json'), 'utf8')) as string[];
@@ -116,6 +126,18 @@ export async function exportModel(
     await writeSheet(join(dir, 'samples.png'), rows, { ...heldOut, every: 4 });
   }
   return record;
+}
+
+/** `samples.png` of a tokenizer folder: the first held-out clips, each above its restoration. */
+export async function writeTokenizerSheet(dir: string, heldOut: Clips): Promise<void> {
+  await using runtime = openRuntime();
+  const tokenizer = await loadTokenizer(runtime, dir, heldOut);
+  const rows: Uint8Array[] = [];
+  for (let i = 0; i < Math.min(4, heldOut.count); i++) {
+    const clip = heldOut.clipView(i);
+    rows.push(clip, toBytes(await decodeLatents(tokenizer, await encodeClip(tokenizer, clip.slice()))));
+  }
+  await writeSheet(join(dir, 'samples.png'), rows, { ...heldOut, every: 4 });
 }
 
 /** Training record and card of the model: recipe, steps, hours, and the last validation. */
