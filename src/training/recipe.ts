@@ -82,7 +82,7 @@ const worldRecipe = z.strictObject({
     /** Share of samples at the highest level, where only the given frames and the caption speak. */
     top: z.number().min(0).max(1),
   }),
-  /** Extra weight of cells that change. */
+  /** Extra weight of cells that change; in pictures without given frames, of cells that stand out. */
   movingWeight: z.number().min(0),
   /** Channels are weighted by (their effect on pixels)^γ: 0 all alike, 1 as squared pixel error counts them. */
   pixelGamma: z.number().min(0).max(1),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { f32, type NdArray, randomStream } from '../../base/index.ts';
 import { constantF32, div, input, mean, minimum, mul, square, sub, type Tensor } from '../../graph/index.ts';
 import { openModelFolder } from '../../hub/index.ts';
+import { lowerMedian } from '../../motion/index.ts';
 import { nano, type OrreryNanoConfig } from '../../nets/orrery/nano.ts';
 import { cellsOf, gridOf, type OrreryTokenizerConfig } from '../../nets/orrery/tokenizer.ts';
 import { tableRows, vocabularyOf, wordIds } from '../../nets/orrery/words.ts';
@@ -126,24 +127,50 @@ export function nanoConfig(
   return { ...recipe.model, grid: { t, h, w }, context, channels: tokenizer.channels, words: tableRows(vocabulary) };
 }
 
-/** Weight 1 + extra on cells that change, and on their neighbours in the frame, in the first `frames` latent frames; 0 after. */
+/** Whether a cell of one latent frame [h·w·C] matters more than others: 1 or 0 per cell. */
+type Attention = (frame: Float32Array, config: OrreryNanoConfig) => Uint8Array;
+
+/** Cells that change. */
+const changing: Attention = (frame, { grid, channels }) =>
+  Uint8Array.from({ length: grid.h * grid.w }, (_, i) => {
+    let sum = 0;
+    for (let k = 0; k < channels; k++) sum += frame[i * channels + k]! ** 2;
+    return sum / channels > 0.5 ? 1 : 0;
+  });
+
+/**
+ * Cells that stand out from their row as pixels count it: things, on a floor that is alike along a row. In a whole picture they are
+ * few, and a caption speaks of them.
+ */
+const standingOut =
+  (pixelWeight: readonly number[]): Attention =>
+  (frame, { grid: { h, w }, channels }) => {
+    const out = new Uint8Array(h * w);
+    for (let y = 0; y < h; y++) {
+      const at = (x: number, k: number): number => frame[(y * w + x) * channels + k]!;
+      const middles = pixelWeight.map((_, k) => lowerMedian(Array.from({ length: w }, (_, x) => at(x, k))));
+      for (let x = 0; x < w; x++) {
+        const far = pixelWeight.reduce((sum, weight, k) => sum + weight * (at(x, k) - middles[k]!) ** 2, 0);
+        out[y * w + x] = far > 4 ? 1 : 0;
+      }
+    }
+    return out;
+  };
+
+/** Weight 1 + extra on cells that matter, and on their neighbours in the frame, in the first `frames` latent frames; 0 after. */
 function cellWeights(
   out: Float32Array,
   residual: Float32Array,
   config: OrreryNanoConfig,
   frames: number,
   extra: number,
+  attention: Attention,
 ): void {
   const { h, w } = config.grid;
   const c = config.channels;
   const space = h * w;
   for (let f = 0; f < frames; f++) {
-    const moves = new Uint8Array(space);
-    for (let i = 0; i < space; i++) {
-      let sum = 0;
-      for (let k = 0; k < c; k++) sum += residual[(f * space + i) * c + k]! ** 2;
-      moves[i] = sum / c > 0.5 ? 1 : 0;
-    }
+    const moves = attention(residual.subarray(f * space * c, (f + 1) * space * c), config);
     for (let y = 0; y < h; y++) {
       for (let x = 0; x < w; x++) {
         let near = 0;
@@ -212,13 +239,13 @@ function worldBatch(
       for (let i = b * seen * c; i < b * seen * c + known * perFrame; i++) feeds.context[i]! += blur * random.normal();
     }
     feeds.given.set(givenFlags(condition), b * 3);
-    // Without given frames everything is new, and weighting says nothing.
     cellWeights(
       feeds.weight.subarray(b * cells, (b + 1) * cells),
       residual,
       config,
       madeLatents,
-      condition === 'none' ? 0 : movingWeight,
+      movingWeight,
+      condition === 'none' ? standingOut(cache.stats.pixelWeight) : changing,
     );
     feeds.cIn[b] = s.cIn;
     feeds.cSkip[b] = s.cSkip;
