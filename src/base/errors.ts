@@ -61,6 +61,32 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new OrreryError('internal', `internal error: ${message}; please report this`);
 }
 
+/** What a schema found wrong, as zod reports it. */
+export type SchemaIssue = {
+  readonly code?: string;
+  readonly message: string;
+  readonly minimum?: number | bigint;
+  readonly maximum?: number | bigint;
+  readonly inclusive?: boolean;
+  readonly origin?: string;
+  readonly expected?: string;
+  readonly values?: readonly unknown[];
+};
+
+/** What is allowed, in words that follow "need": "at least 2", "one of a, b". Messages written by us stay as they are. */
+export function needOf(issue: SchemaIssue): string {
+  const isOurs = !/^(Too |Invalid )/.test(issue.message);
+  if (isOurs) return issue.message;
+  const unit = issue.origin === 'string' ? ' characters' : issue.origin === 'array' ? ' entries' : '';
+  const beyond = (side: string): string =>
+    issue.inclusive === false ? `${side === 'least' ? 'more' : 'less'} than` : `at ${side}`;
+  if (issue.code === 'too_small') return `${beyond('least')} ${issue.minimum}${unit}`;
+  if (issue.code === 'too_big') return `${beyond('most')} ${issue.maximum}${unit}`;
+  if (issue.code === 'invalid_value') return `one of ${issue.values?.map(String).join(', ')}`;
+  if (issue.code === 'invalid_type') return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`;
+  return issue.message;
+}
+
 /** Throws a `canceled` error when the signal has been aborted. Call it between units of long work. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new OrreryError('canceled', 'canceled', { cause: signal.reason });

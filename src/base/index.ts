@@ -20,7 +20,9 @@ export {
   exitCodeOf,
   InputError,
   type InputProblem,
+  needOf,
   OrreryError,
+  type SchemaIssue,
   show,
   throwIfAborted,
 } from './errors.ts';

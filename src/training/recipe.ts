@@ -1,7 +1,7 @@
 // Recipes: JSON files that say everything about a training run, checked at the border.
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { InputError, OrreryError } from '../base/index.ts';
+import { InputError, needOf, OrreryError, type SchemaIssue } from '../base/index.ts';
 
 const positive = z.number().positive();
 const count = z.number().int().positive();
@@ -109,7 +109,7 @@ export function parseRecipe(value: unknown, source: string): Recipe {
   const issue = parsed.error.issues[0]!;
   throw new InputError(`${source}: ${issue.path.join('.') || 'recipe'}`, {
     got: issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value),
-    need: issue.message,
+    need: needOf(issue as SchemaIssue),
   });
 }
 

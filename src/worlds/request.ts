@@ -1,6 +1,6 @@
 // The request of a generation: one schema for flags, JSON files and the library. Names are snake_case in JSON.
 import { z } from 'zod';
-import { InputError } from '../base/index.ts';
+import { InputError, needOf, type SchemaIssue } from '../base/index.ts';
 
 const MAX_PROMPT = 4000;
 
@@ -44,7 +44,7 @@ export function parseRequest(value: unknown): GenerateRequest {
       });
     }
     const got = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value);
-    throw new InputError(issue.path.join('.') || 'request', { got, need: issue.message });
+    throw new InputError(issue.path.join('.') || 'request', { got, need: needOf(issue as SchemaIssue) });
   }
   if (parsed.data.prompt.trim() === '' && parsed.data.input === undefined) {
     throw new InputError('prompt', {
