@@ -53,9 +53,16 @@ export function createProgram(session: Session = SILENT): Command {
   return program;
 }
 
+const rootOf = (command: Command): Command => (command.parent === null ? command : rootOf(command.parent));
+
 /** Options that commander does not hand down by itself. */
 function configure(command: Command): void {
-  command.configureHelp({ showGlobalOptions: command.parent !== null, helpWidth: 100 });
+  command.configureHelp({
+    showGlobalOptions: command.parent !== null,
+    helpWidth: 100,
+    // Those of the program alone: the flags of a parent command such as `curate` mean nothing to its parts.
+    visibleGlobalOptions: (one) => rootOf(one).options.filter((option) => !option.hidden),
+  });
   command.helpOption('-h, --help', 'print this help');
   command.showSuggestionAfterError(true).exitOverride();
   command.configureOutput({ outputError: () => {} });
