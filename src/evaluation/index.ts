@@ -1,4 +1,7 @@
 // Layer 4: is the network right, and is the world right? Parity with reference cases, metrics, baselines, benchmarks.
+
+export { openPredictor, type Predictor } from './benchmarks/models.ts';
+export { type PhysicsEvent, type PhysicsOptions, physicsBenchmark } from './benchmarks/physics.ts';
 export { type SampsonResult, temporalSampson } from './geometry/consistency.ts';
 export { findKeypoints, MATCHER, matchPairs } from './geometry/features.ts';
 export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';
@@ -49,5 +52,6 @@ export { type OpenCvFilter, resizeOpenCv, resizeOpenCvBytes } from './resize/ope
 export { type PillowFilter, resizePillow } from './resize/pillow.ts';
 export { resizeTorch, type TorchFilter } from './resize/torch.ts';
 export * from './selftest/index.ts';
+export { TRACKER, type TrackOptions, trackMasks } from './tracking/tracker.ts';
 export { type EvaluateVideosEvent, type EvaluateVideosOptions, evaluateVideos } from './videos/evaluate.ts';
 export { VIDEO_METRICS, type VideoMetric } from './videos/metrics.ts';

@@ -1,6 +1,8 @@
 // `orrery evaluate`: scores videos of any origin, and models on benchmarks with ground truth.
 import { Command } from 'commander';
-import { wholeOption } from '../options.ts';
+import { InputError } from '../../base/index.ts';
+import type { PhysicsOptions, Results } from '../../evaluation/index.ts';
+import { deviceOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session, table } from '../session.ts';
 
@@ -8,6 +10,7 @@ export function evaluateCommand(session: Session): Command {
   return new Command('evaluate')
     .description('score videos or models: fidelity, time, geometry, physics')
     .addHelpText('after', '\nExamples:\n  orrery evaluate videos generated/ real/ --metrics psnr,ssim -o scores')
+    .addCommand(physicsCommand(session))
     .addCommand(videosCommand(session));
 }
 
@@ -82,6 +85,85 @@ function videosCommand(session: Session): Command {
             if (files !== undefined) session.print(files.report);
             break;
           }
+        }
+      }
+    });
+}
+
+type RunOptions = Omit<PhysicsOptions, 'out' | 'signal'> & { readonly out?: string };
+
+/** Flags that every benchmark of a model has. */
+function modelBenchmark(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('--model <name>', 'model name or folder; none measures the baselines alone', 'orrery-nano')
+    .option('-o, --out <dir>', `folder of the run; the same command goes on with it (default runs/${name}-MODEL)`)
+    .option('--quick', 'fewer clips: a first impression within minutes')
+    .option('--compare <run...>', 'folders of finished runs to show beside')
+    .addOption(deviceOption())
+    .addOption(wholeOption('--threads <n>', 'threads (default: all cores)', 1, 1024));
+}
+
+/** `runs/physics-orrery-nano` unless told otherwise. */
+const folderOf = (name: string, options: RunOptions): string =>
+  options.out ?? `runs/${name}-${options.model.replace(/\/+$/, '').split('/').pop()}`;
+
+/** Means per system as a table, then where the report is. */
+async function printResults(session: Session, results: Results, report: string, json: boolean): Promise<void> {
+  const { scoresOf, summarise } = await import('../../evaluation/index.ts');
+  if (json) {
+    session.print(JSON.stringify({ ...scoresOf(results), report }));
+    return;
+  }
+  const head = ['', ...results.metrics.map((m) => `${m.label}${m.unit === '' ? '' : ` (${m.unit})`}`)];
+  const rows = results.systems.map((system) => {
+    const own = results.rows.filter((r) => r.system === system);
+    return [
+      system,
+      ...results.metrics.map((m) => {
+        const s = summarise(own, m.name);
+        return s.mean === null ? '-' : s.mean.toFixed(m.digits);
+      }),
+    ];
+  });
+  for (const line of table([head, ...rows])) session.print(line);
+  for (const f of results.facts ?? []) {
+    const value = typeof f.value === 'number' ? String(Number(f.value.toPrecision(4))) : (f.value ?? '-');
+    session.print(`${f.name}: ${value}${f.unit === undefined ? '' : ` ${f.unit}`}`);
+  }
+  session.print(report);
+}
+
+function physicsCommand(session: Session): Command {
+  return modelBenchmark('physics', 'eight physics scenarios with ground truth: pixels, objects, conservation')
+    .addOption(wholeOption('--given <n>', 'true frames that the model sees, 1 or 9 (default 9)', 1, 1000))
+    .addOption(wholeOption('--seeds <n>', 'scenes per scenario (default 25; 8 with --quick)', 1, 1000))
+    .addHelpText('after', '\nExample:\n  orrery evaluate physics --model orrery-nano --quick -o runs/physics')
+    .action(async (options: RunOptions, command: Command) => {
+      const { json, quiet } = globalsOf(command);
+      if (options.given !== undefined && options.given < 1) {
+        throw new InputError('--given', { got: options.given, need: '1 or 9' }, 'usage');
+      }
+      const out = folderOf('physics', options);
+      const { physicsBenchmark } = await import('../../evaluation/index.ts');
+      session.resumeWith(`clips that are done stay in ${out}; the same command goes on`);
+      let bar: Progress | undefined;
+      const began = performance.now();
+      let fresh = 0;
+      for await (const event of physicsBenchmark({ ...options, out, signal: session.signal })) {
+        if (event.type === 'started') {
+          bar = openProgress('clips', event.clips, { quiet });
+          if (!quiet) session.note(`${event.clips} clips, model ${event.model}, in ${event.dir}`);
+        } else if (event.type === 'clip') {
+          if (!event.isReused) fresh++;
+          const each = fresh === 0 ? 0 : (performance.now() - began) / 1000 / fresh;
+          bar?.update(event.index, {
+            text: `${event.id}${event.psnr === null ? '' : ` ${event.psnr.toFixed(1)} dB`}`,
+            etaSeconds: each * (event.total - event.index),
+          });
+        } else {
+          bar?.clear();
+          await printResults(session, event.results, event.files.report, json);
         }
       }
     });

@@ -1,0 +1,83 @@
+// Runs a benchmark clip by clip and keeps each clip's rows on disk, so that an interrupted run goes on where it stopped.
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
+import { diskError, writeFileAtomic } from '../../formats/index.ts';
+import type { ClipRow } from '../report/table.ts';
+
+/** One clip of a benchmark. */
+export type ClipJob = { readonly id: string; run(): Promise<readonly ClipRow[]> };
+
+/** A run's settings: everything that its figures depend on. */
+export type Settings = Readonly<Record<string, unknown>>;
+
+/** Makes the folder, or checks that it holds the same run. */
+export function openRun(dir: string, benchmark: string, settings: Settings): void {
+  const file = join(dir, 'run.json');
+  const record = { benchmark, settings };
+  if (existsSync(file)) {
+    const old = JSON.parse(readFileSync(file, 'utf8')) as typeof record;
+    if (JSON.stringify(old) !== JSON.stringify(record)) {
+      const changed = Object.keys({ ...old.settings, ...settings }).filter(
+        (k) => JSON.stringify(old.settings[k]) !== JSON.stringify(settings[k]),
+      );
+      throw new InputError('out', {
+        got: `${dir}, which holds a run of ${old.benchmark} with other settings (${changed.join(', ') || 'other benchmark'})`,
+        need: 'another folder, or the settings of that run',
+      });
+    }
+    return;
+  }
+  try {
+    for (const name of ['clips', 'videos']) mkdirSync(join(dir, name), { recursive: true });
+  } catch (error) {
+    throw diskError(error, 'make a run folder at', dir);
+  }
+  writeFileAtomic(file, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+export type ClipDone = { readonly id: string; readonly rows: readonly ClipRow[]; readonly isReused: boolean };
+
+/** Runs the jobs in order; clips that are on disk are read instead. */
+export async function* runJobs(dir: string, jobs: readonly ClipJob[], signal?: AbortSignal): AsyncGenerator<ClipDone> {
+  for (const job of jobs) {
+    throwIfAborted(signal);
+    const file = join(dir, 'clips', `${job.id}.json`);
+    if (existsSync(file)) {
+      yield { id: job.id, rows: JSON.parse(readFileSync(file, 'utf8')) as ClipRow[], isReused: true };
+      continue;
+    }
+    const rows = await job.run();
+    writeFileAtomic(file, `${JSON.stringify(rows)}\n`);
+    yield { id: job.id, rows, isReused: false };
+  }
+}
+
+/** The model's rows of other finished runs of the same benchmark, under the name of their folder. */
+export function comparedRows(
+  runs: readonly string[],
+  benchmark: string,
+  settings: Settings,
+  jobs: readonly ClipJob[],
+): ClipRow[] {
+  return runs.flatMap((dir) => {
+    const file = join(dir, 'run.json');
+    if (!existsSync(file))
+      throw new OrreryError('data', `${dir}: no run.json; need the folder of a run of orrery evaluate ${benchmark}`);
+    const old = JSON.parse(readFileSync(file, 'utf8')) as { benchmark: string; settings: Settings };
+    const plain = ({ model: _, ...rest }: Settings): string => JSON.stringify(rest);
+    if (old.benchmark !== benchmark || plain(old.settings) !== plain(settings)) {
+      throw new InputError('compare', {
+        got: dir,
+        need: `a run of ${benchmark} with the same settings (only the model may differ)`,
+      });
+    }
+    const name = dir.replace(/\/+$/, '').split('/').pop()!;
+    return jobs.flatMap(({ id }) => {
+      const path = join(dir, 'clips', `${id}.json`);
+      if (!existsSync(path)) throw new OrreryError('data', `${dir}: clip ${id} is missing; finish that run first`);
+      const rows = JSON.parse(readFileSync(path, 'utf8')) as ClipRow[];
+      return rows.filter((r) => r.system === 'model').map((r) => ({ ...r, system: name }));
+    });
+  });
+}
