@@ -2,17 +2,15 @@
 
 import { InputError } from '../../base/index.ts';
 import type { Frames } from '../../media/index.ts';
-import { cellsOf } from '../../nets/orrery/tokenizer.ts';
 import type { Device } from '../../runtime/index.ts';
 import {
   CONDITIONS,
   decodeLatents,
   encodeClip,
-  normalise,
   openNano,
-  repeatLast,
-  sampleLatents,
+  rollOut,
   toBytes,
+  WINDOW_FRAMES,
 } from '../../worlds/index.ts';
 
 /** A model opened for benchmarks. */
@@ -35,17 +33,24 @@ export type Predictor = AsyncDisposable & {
   reconstruct(clip: Frames): Promise<Frames>;
 };
 
+/** Guidance of text alone, as `orrery generate` has it by default. */
+const TEXT_GUIDANCE = 1;
+
 /** Opens a model folder by name or path. */
 export async function openPredictor(
   model: string,
   options: { readonly device?: Device; readonly threads?: number } = {},
 ): Promise<Predictor> {
-  const nano = await openNano(model, options);
-  const { window, config, stats, sampling, tokenizer } = nano;
+  const { device, threads } = options;
+  const nano = await openNano(model, {
+    ...(device === undefined ? {} : { device }),
+    ...(threads === undefined ? {} : { threads }),
+  });
+  const { window, sampling, tokenizer } = nano;
   const each = window.width * window.height * 3;
   const framesOf = (data: Uint8Array): Frames => ({
     dtype: 'u8',
-    shape: [window.frames, window.height, window.width, 3],
+    shape: [data.length / each, window.height, window.width, 3],
     data,
   });
   return {
@@ -54,39 +59,32 @@ export async function openPredictor(
     height: window.height,
     fps: window.fps,
     frames: window.frames,
-    conditions: [0, 1, 9],
+    conditions: Object.values(CONDITIONS).map((c) => c.frames),
     parameters: nano.record.parameters,
     async predict(clip, { given, caption, seed, signal }) {
-      const condition = (['none', 'one', 'nine'] as const).find(
-        (c) => (c === 'none' ? 0 : CONDITIONS[c].frames) === given,
-      );
-      if (condition === undefined) throw new InputError('given', { got: given, need: '0, 1 or 9 frames' });
-      const held = new Uint8Array(window.frames * each);
-      held.set(clip.data.subarray(0, given * each));
-      const base =
-        given === 0
-          ? new Float32Array(cellsOf(config.grid) * config.channels)
-          : normalise(await encodeClip(tokenizer, repeatLast(held, window, given)), stats);
-      const latents = await sampleLatents({
-        config,
-        stats,
-        condition,
-        base,
-        run: nano.evaluate(base, condition, caption),
-        ...(given === 0 ? { guidance: 1, runOther: nano.evaluate(base, condition, '') } : {}),
+      const made = await rollOut(clip.data.subarray(0, given * each), window.frames, nano, {
+        sampling,
+        caption,
         seed,
-        steps: sampling.steps,
-        range: sampling,
+        ...(given === 0 ? { guidance: TEXT_GUIDANCE } : {}),
         ...(signal === undefined ? {} : { signal }),
       });
-      const made = toBytes(await decodeLatents(tokenizer, latents));
-      made.set(held.subarray(0, given * each));
       return framesOf(made);
     },
     async reconstruct(clip) {
-      return framesOf(
-        toBytes(await decodeLatents(tokenizer, await encodeClip(tokenizer, clip.data.slice(0, window.frames * each)))),
-      );
+      const count = clip.shape[0];
+      if (count < WINDOW_FRAMES) {
+        throw new InputError('clip', { got: `${count} frames`, need: `at least ${WINDOW_FRAMES}` });
+      }
+      const out = new Uint8Array(count * each);
+      // Neighbouring windows share a frame; the last window ends with the clip.
+      for (let from = 0; ; from = Math.min(from + WINDOW_FRAMES - 1, count - WINDOW_FRAMES)) {
+        const part = clip.data.slice(from * each, (from + WINDOW_FRAMES) * each);
+        const restored = toBytes(await decodeLatents(tokenizer, await encodeClip(tokenizer, part)));
+        // The shared frame stays as the window before restored it.
+        out.set(from === 0 ? restored : restored.subarray(each), (from === 0 ? 0 : from + 1) * each);
+        if (from + WINDOW_FRAMES >= count) return framesOf(out);
+      }
     },
     [Symbol.asyncDispose]: () => nano[Symbol.asyncDispose](),
   };
