@@ -1,18 +1,21 @@
 // `curate(input, out)`: a folder of raw video in, clips, tables and a summary out, as a stream of typed events. The same
 // call continues a job that was stopped in any way.
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../base/index.ts';
 import { diskError } from '../formats/index.ts';
 import { openBackend as openMedia } from '../media/index.ts';
+import type { DeadLetter, Result } from './engine/backend.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { openIsolated } from './engine/isolated.ts';
 import { runPipeline, type StageProgress } from './engine/pipeline.ts';
 import type { Stage, Unit } from './engine/stage.ts';
-import { type Discovered, discover } from './ingest/discover.ts';
+import { checkNesting, type Discovered, discover } from './ingest/discover.ts';
+import { isLerobot, lerobotVideos } from './ingest/lerobot.ts';
 import { asSessions } from './ingest/sessions.ts';
 import { finishJob, type JobSummary, readJob } from './layout/finish.ts';
 import { writeReport } from './layout/report.ts';
+import { openCoordinator } from './nats/coordinator.ts';
 import { type CurateOptions, parseCurateOptions } from './options.ts';
 import { uuid5 } from './pass/ids.ts';
 import type { PassOptions, VideoUnit } from './pass/job.ts';
@@ -25,7 +28,13 @@ import { writeStage } from './stages/write.ts';
 
 /** What a job tells. */
 export type CurateEvent =
-  | { readonly type: 'start'; readonly videos: number; readonly skipped: number; readonly resumed: number }
+  | {
+      readonly type: 'start';
+      readonly videos: number;
+      readonly skipped: number;
+      readonly resumed: number;
+      readonly job?: string;
+    }
   | {
       readonly type: 'progress';
       readonly stages: readonly StageProgress[];
@@ -139,16 +148,32 @@ export function prepareOut(out: string): string {
   return journal;
 }
 
+/** Videos of a folder, list or glob, or of a LeRobot data set. */
+async function discoverAny(input: string, out: string): Promise<Discovered> {
+  if (!isLerobot(input)) return discover(input, out);
+  checkNesting(resolve(input), resolve(out));
+  return { videos: await lerobotVideos(resolve(input)), skipped: [] };
+}
+
 /** Curates. Leaving the loop early stops the work; the same call continues it. */
 export async function* curate(
   input: string,
   out: string,
-  raw: Partial<CurateOptions> & { readonly signal?: AbortSignal; readonly nats?: string } = {},
+  raw: Partial<CurateOptions> & {
+    readonly signal?: AbortSignal;
+    readonly nats?: string;
+    readonly sites?: readonly string[];
+    readonly ackWaitSeconds?: number;
+  } = {},
 ): AsyncGenerator<CurateEvent, void, undefined> {
-  const { signal, nats, ...given } = raw;
+  const { signal, nats, sites, ackWaitSeconds, ...given } = raw;
+  const spread = {
+    ...(sites === undefined ? {} : { sites }),
+    ...(ackWaitSeconds === undefined ? {} : { ackWaitSeconds }),
+  };
   const options = parseCurateOptions(given);
   throwIfAborted(signal);
-  const found = discover(input, out);
+  const found = await discoverAny(input, out);
   if (found.videos.length === 0)
     throw new InputError('input', {
       got: input,
@@ -168,19 +193,31 @@ export async function* curate(
   const units = await unitsOf(found, options, signal);
   const names = new Map(units.map((u) => [u.id, u.value.name]));
   let clips = 0;
-  const backend = openEmbedded({
-    stages: stages.map((s) => s.name),
-    journal,
-    job,
-    keepsResults: false,
-    retryDead: options.retryDead,
-    onResult: ({ value }) => {
+  const heard = {
+    onResult: ({ value }: Result) => {
       if ((value as { kind: string }).kind === 'clip') clips++;
     },
-    onDead: ({ stage, id, error }) => {
+    onDead: ({ stage, id, error }: DeadLetter) => {
       dead.push({ type: 'dead', stage, id, name: names.get(id) ?? id, message: error.message });
     },
-  });
+  };
+  const stageNames = stages.map((s) => s.name);
+  const remote =
+    nats === undefined
+      ? undefined
+      : await openCoordinator({
+          url: nats,
+          out: resolve(out),
+          options,
+          stages: stageNames,
+          journal,
+          description: job,
+          ...spread,
+          ...heard,
+        });
+  const backend =
+    remote?.backend ??
+    openEmbedded({ stages: stageNames, journal, job, keepsResults: false, retryDead: options.retryDead, ...heard });
   const began = performance.now();
   let progress: readonly StageProgress[] = [];
   try {
@@ -190,9 +227,16 @@ export async function* curate(
         need: 'the folder of this very job, or a new one',
         why: 'it holds a job with another input or other options',
       });
-    yield { type: 'start', videos: units.length, skipped: found.skipped.length, resumed: backend.resumed };
+    yield {
+      type: 'start',
+      videos: units.length,
+      skipped: found.skipped.length,
+      resumed: backend.resumed,
+      ...(remote === undefined ? {} : { job: remote.job }),
+    };
     for await (const event of runPipeline({
-      stages,
+      // Over NATS the work is done by workers; this process feeds and watches.
+      stages: remote === undefined ? stages : stages.map((s) => ({ ...s, workers: 0 })),
       backend,
       source: units,
       ...(options.cores === undefined ? {} : { cores: options.cores }),
@@ -220,6 +264,7 @@ export async function* curate(
     yield* dead.splice(0);
   } finally {
     await backend.close();
+    await remote?.close();
   }
   const seconds = (performance.now() - began) / 1000;
   const facts = readJob(out);

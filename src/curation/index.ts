@@ -1,6 +1,8 @@
 // Layer 4: from a folder of raw video to a training set: a streaming pipeline with exact resume, on one machine or many.
 export type { ClipResult, JobResult } from './clip-work.ts';
 export { type CurateEvent, curate } from './curate.ts';
+export { type DedupOptions, type DedupResult, type Duplicate, dedup, readEmbeddings } from './dedup/dedup.ts';
+export { type Pruned, type PruneOptions, pruneRows } from './dedup/semantic.ts';
 export { allocate, type StageLoad } from './engine/allocator.ts';
 export { queueLimit } from './engine/back-pressure.ts';
 export type { Backend, DeadLetter, Delivery, Result, StageCounts } from './engine/backend.ts';
@@ -10,8 +12,14 @@ export { type JournalEntry, openJournal, readJournal } from './engine/journal.ts
 export { metricsText } from './engine/metrics.ts';
 export { type PipelineEvent, type PipelineOptions, runPipeline, type StageProgress } from './engine/pipeline.ts';
 export type { Stage, StageIo, StageWorker, StoredError, Unit } from './engine/stage.ts';
+export { type Inspection, inspectClip } from './inspect.ts';
 export { type JobFacts, type JobSummary, readJob } from './layout/finish.ts';
 export { writeReport } from './layout/report.ts';
+export { type CurateWorkerOptions, curateWorker, type WorkerEvent } from './nats/worker.ts';
 export { type CurateOptions, curateSchema, fromSnakeCase, parseCurateOptions } from './options.ts';
+export { writeLerobot } from './shard/lerobot-export.ts';
+export { type TrainingSetOptions, trainingSet } from './shard/training-set.ts';
+export { type ShardOptions, type ShardResult, shard } from './shard/webdataset.ts';
 export { loadShotModel, type ShotModel, scoreStream, type Transition, transitionStream } from './shots/detector.ts';
 export { type FindShotsOptions, findShots, type Shots } from './shots/find-shots.ts';
+export { type TrainShotsOptions, trainShots } from './shots/train-shots.ts';

@@ -39,6 +39,10 @@ export function curateCommand(session: Session): Command {
     .addOption(wholeOption('--cores <n>', 'cores to use (default: all)', 1, 1024))
     .option('--retry-dead', 'try again what was given up before')
     .option('--nats <url>', 'spread the work over workers through a NATS server')
+    .option('--site <name...>', 'sites of the job over NATS; the first one holds the input')
+    .addOption(
+      numberOption('--ack-wait-seconds <s>', 'silence after which a unit goes to another worker (default 30)', 1, 3600),
+    )
     .addOption(wholeOption('--metrics-port <n>', 'serve Prometheus metrics on this loopback port', 1, 65535))
     .addHelpText('after', '\nExamples:\n  orrery curate videos out\n  orrery curate shots film.mp4 --json')
     .action(async (input: string | undefined, out: string | undefined, options: Flags, self: Command) => {
@@ -54,11 +58,13 @@ type Flags = Partial<CurateOptions> & {
   readonly config?: string;
   readonly nats?: string;
   readonly metricsPort?: number;
+  readonly site?: readonly string[];
+  readonly ackWaitSeconds?: number;
 };
 
 async function run(session: Session, input: string, out: string, flags: Flags, command: Command): Promise<void> {
   const { json, quiet } = globalsOf(command);
-  const { config, nats, metricsPort, ...given } = flags;
+  const { config, nats, metricsPort, site, ...given } = flags;
   const { curate, fromSnakeCase } = await import('../../curation/index.ts');
   const fromFile = config === undefined ? {} : fromSnakeCase(readRequests(config)[0] ?? {});
   session.resumeWith(`continue with the same command: orrery curate ${input} ${out}`);
@@ -66,13 +72,21 @@ async function run(session: Session, input: string, out: string, flags: Flags, c
   let metrics = '';
   const server = metricsPort === undefined ? undefined : await serveMetrics(metricsPort, () => metrics);
   try {
-    const options = { ...fromFile, ...given, signal: session.signal, ...(nats === undefined ? {} : { nats }) };
+    const options = {
+      ...fromFile,
+      ...given,
+      signal: session.signal,
+      ...(nats === undefined ? {} : { nats }),
+      ...(site === undefined ? {} : { sites: site }),
+    };
     const { metricsText } = await import('../../curation/index.ts');
     for await (const event of curate(input, out, options)) {
       if (json) session.print(JSON.stringify(event));
       if (event.type === 'start') {
         bar = openProgress('videos', event.videos, { quiet });
         const kept = event.resumed > 0 ? `, continuing ${event.resumed} pieces of work` : '';
+        if (event.job !== undefined && !quiet)
+          session.note(`job ${event.job}; workers join with: orrery curate worker --nats ${nats} --job ${event.job}`);
         if (!quiet) session.note(`${event.videos} videos, ${event.skipped} other files skipped${kept}`);
       } else if (event.type === 'progress') {
         metrics = metricsText(event.stages);

@@ -158,6 +158,10 @@ export function finishJob(
     ...perVideo,
   });
   removeEmpty(join(out, '.handoff'));
+  // Clips that were being written when something was killed.
+  if (existsSync(join(out, 'clips')))
+    for (const name of readdirSync(join(out, 'clips')))
+      if (name.startsWith('.') && name.endsWith('.part.mp4')) rmSync(join(out, 'clips', name), { force: true });
   return {
     videos: videos.size,
     processed: results.length,

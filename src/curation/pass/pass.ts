@@ -2,6 +2,7 @@
 // luma numbers, the sample pictures and, some frames later, the encoders of the clips that it belongs to.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Frame } from 'node-av/lib';
 import { writeFileAtomic } from '../../formats/index.ts';
@@ -129,7 +130,8 @@ export async function runPass(
   const scores = isByShots && !isTwoPass ? scoreStream(model!) : undefined;
   const events = isByShots && !isTwoPass ? transitionStream(model!.threshold) : undefined;
 
-  const temporary = (key: string): string => join(options.out, 'clips', `.${videoId}-${key}.part.mp4`);
+  const temporary = (key: string): string =>
+    join(options.out, 'clips', `.${videoId}-${key}-${hostname()}-${process.pid}.part.mp4`);
   const recordPath = (key: string): string => join(options.out, '.handoff', videoId, `${key}.json`);
   mkdirSync(join(options.out, '.handoff', videoId), { recursive: true });
   mkdirSync(join(options.out, 'clips'), { recursive: true });

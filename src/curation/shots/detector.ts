@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { OrreryError, toF32 } from '../../base/index.ts';
 import { parseSafetensors } from '../../formats/index.ts';
 import type { ShotNetConfig } from '../../nets/vision/shot-net.ts';
-import { brightnessOf, FEATURES, featureStream, LOOK_AHEAD } from './features.ts';
+import { brightnessOf, FEATURES, featureStream, LOOK_AHEAD, structureOf } from './features.ts';
 
 /** A transition. A cut has `start` = `end` = the first frame of the new shot; others run from the first to the last mixed frame. */
 export type Transition = {
@@ -137,8 +137,16 @@ function netStream(model: ShotModel): {
 
 const sigmoid = (z: number): number => 1 / (1 + Math.exp(-z));
 
-/** Probabilities of one frame: inside a transition, middle of one; and whether the picture is blank (black or white). */
-export type FrameScore = { readonly inside: number; readonly middle: number; readonly isBlank: boolean };
+/** What is known of one frame. */
+export type FrameScore = {
+  /** Probability of being inside a transition, and at the middle of one. */
+  readonly inside: number;
+  readonly middle: number;
+  /** Black or white all over. */
+  readonly isBlank: boolean;
+  /** 1 − correlation of luma with the picture three frames before. */
+  readonly structure: number;
+};
 
 /** Streams small frames to probabilities, in order, `delay` frames later. */
 export function scoreStream(model: ShotModel): {
@@ -148,16 +156,17 @@ export function scoreStream(model: ShotModel): {
 } {
   const features = featureStream();
   const net = netStream(model);
-  /** Blank flags of the rows whose answers are still on the way. */
-  const blanks: boolean[] = [];
+  /** Facts of the rows whose answers are still on the way. */
+  const facts: { isBlank: boolean; structure: number }[] = [];
   const toScore = (pair: [number, number]): FrameScore => ({
     inside: sigmoid(pair[0]),
     middle: sigmoid(pair[1]),
-    isBlank: blanks.shift()!,
+    ...facts.shift()!,
   });
   const see = (row: Float32Array): [number, number] | undefined => {
     const [mean, deviation] = brightnessOf(row);
-    blanks.push((mean < 0.02 && deviation < 0.012) || (mean > 0.97 && deviation < 0.02));
+    const isBlank = (mean < 0.02 && deviation < 0.012) || (mean > 0.97 && deviation < 0.02);
+    facts.push({ isBlank, structure: structureOf(row) });
     return net.push(row);
   };
   return {
@@ -201,11 +210,7 @@ export function transitionStream(threshold: number): {
     const segment = open!;
     open = undefined;
     const told: Transition[] = [];
-    for (const found of transitionsIn(
-      segment.start,
-      segment.scores.slice(0, segment.scores.length - quiet),
-      threshold,
-    )) {
+    for (const found of transitionsIn(segment.start, segment.scores, threshold)) {
       if (held !== undefined) {
         // While something is held, all frames after it are blank up to here.
         const end = found.kind === 'cut' ? found.start - 1 : found.end;
@@ -268,6 +273,8 @@ export function transitionStream(threshold: number): {
 }
 
 const NEAREST = 8;
+/** Two frames before and one after a cut with this little difference of structure show one scene under changing light. */
+const SAME = 0.01;
 /** Longest transition, in frames. */
 const LONGEST = 160;
 
@@ -286,6 +293,11 @@ function transitionsIn(start: number, scores: readonly FrameScore[], threshold: 
     if (isNew) peaks.push(i);
   }
   return peaks
+    .filter((p) => {
+      // Black frames have no structure to compare.
+      const isBlank = scores.slice(Math.max(0, p - 3), p + 2).some((s) => s.isBlank);
+      return isBlank || (scores[p + 1]?.structure ?? 1) >= SAME;
+    })
     .sort((a, b) => a - b)
     .map((p) => {
       let [a, b] = [p, p];

@@ -130,6 +130,9 @@ function wipeMisfit(a: Look, m: Look, b: Look): number {
   return rest / (span + 5);
 }
 
+/** 1 − correlation of luma with the picture three frames before: blind to brightness and contrast. */
+export const structureOf = (row: Float32Array): number => Math.exp(row[3 * LAGS.indexOf(3) + 2]!) - 0.01;
+
 /** [mean, deviation] of luma in a feature row, 0…1. */
 export const brightnessOf = (row: Float32Array): [number, number] => [row[FEATURES - 4]!, row[FEATURES - 3]!];
 

@@ -2,8 +2,11 @@
 // was not measured. Clips of simulated or recorded data with task texts start with those.
 import type { ClipWork } from '../clip-work.ts';
 
+/** What a caption is made of. */
+export type Captioned = Pick<ClipWork, 'quality' | 'motion' | 'seconds' | 'fps' | 'tags'>;
+
 /** The caption. */
-export function factsCaption(clip: ClipWork): string {
+export function factsCaption(clip: Captioned): string {
   const { quality: q, motion } = clip;
   const parts: string[] = [];
   const task = clip.tags?.['task'] ?? clip.tags?.['caption'];
@@ -14,7 +17,7 @@ export function factsCaption(clip: ClipWork): string {
   return parts.filter((p) => p !== '').join(' ');
 }
 
-function cameraText({ motion, fps }: ClipWork): string {
+function cameraText({ motion, fps }: Captioned): string {
   if (motion === undefined) return '';
   // Per second, in shares of (width + height).
   const [x, y, zoom] = [motion.camera.x * fps, motion.camera.y * fps, motion.camera.zoom * fps];
