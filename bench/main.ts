@@ -2,11 +2,13 @@
 import { benchEngine } from './engine.ts';
 import type { Figure } from './measure.ts';
 import { benchNano } from './nano.ts';
+import { benchNets } from './nets.ts';
 import { benchRender } from './render.ts';
 
 const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
   engine: benchEngine,
   nano: () => benchNano(),
+  nets: benchNets,
   render: () => benchRender(),
 };
 
