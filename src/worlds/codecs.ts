@@ -18,7 +18,7 @@ export type Codec = {
   readonly sideMultiple: number;
   /** Facts for the latent file. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** Latents as they are stored: float16, or int32 code numbers. */
+  /** One window, or a single picture, to latents as they are stored: float16, or int32 code numbers. */
   encode(frames: Uint8Array, size: Side): Promise<NdArray>;
   decode(latents: NdArray, size: Side): Promise<Uint8Array>;
 };
@@ -45,8 +45,9 @@ function orreryCodec(model: string, runtime: Runtime): Codec {
   const config = record.config as OrreryTokenizerConfig;
   const windowFrames = 1 + GROUPS * config.timePatch;
   let loaded: ReturnType<typeof loadTokenizer> | undefined;
-  const load = (size: Side): ReturnType<typeof loadTokenizer> =>
-    (loaded ??= loadTokenizer(runtime, dir, { frames: windowFrames, ...size }));
+  // All windows of a file have one size.
+  const load = (frames: number, size: Side): ReturnType<typeof loadTokenizer> =>
+    (loaded ??= loadTokenizer(runtime, dir, { frames, ...size }));
   // The last encoded values, not rounded to float16: restoring them shows the tokenizer alone.
   let exact: Float32Array = new Float32Array(0);
   return {
@@ -56,11 +57,13 @@ function orreryCodec(model: string, runtime: Runtime): Codec {
     sideMultiple: 2 * config.patch,
     facts: { timePatch: config.timePatch },
     async encode(frames, size) {
-      const grid = gridOf(config, windowFrames, size.height, size.width);
-      exact = await encodeClip(await load(size), frames);
+      const count = frames.length / (size.height * size.width * 3);
+      const grid = gridOf(config, count, size.height, size.width);
+      exact = await encodeClip(await load(count, size), frames);
       return { dtype: 'f16', shape: [grid.t, grid.h, grid.w, config.channels], data: f32ToHalf(exact) };
     },
-    decode: async (_latents, size) => toBytes(await decodeLatents(await load(size), exact)),
+    decode: async ({ shape: [t] }, size) =>
+      toBytes(await decodeLatents(await load(1 + (t! - 1) * config.timePatch, size), exact)),
   };
 }
 

@@ -1,15 +1,15 @@
-// Compressing and restoring video of any length: windows of frames, one at a time, flat memory. Neighbouring windows of a video
+// Compressing and restoring pictures and video of any length: windows of frames, one at a time, flat memory. Neighbouring windows of a video
 // tokenizer share one frame: the last of one is the stand-alone first of the next.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NdArray } from '../base/index.ts';
-import { writeSafetensors } from '../formats/index.ts';
-import { decodeVideo, encodeMp4, type Frames, probe } from '../media/index.ts';
+import { writeFileAtomic, writeSafetensors } from '../formats/index.ts';
+import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readFrames } from '../media/index.ts';
 import { type Device, openRuntime } from '../runtime/index.ts';
 import { openCodec } from './codecs.ts';
 
 export type TokenizeOptions = {
-  /** Folder for `latents.safetensors` and `restored.mp4`. Default `runs/tokenize`. */
+  /** Folder for `latents.safetensors` and `restored.mp4`, or `restored.png` of a picture. Default `runs/tokenize`. */
   readonly out?: string;
   /** Model name, folder, or a public Cosmos tokenizer of any layout. Default `orrery-tokenizer`. */
   readonly model?: string;
@@ -32,6 +32,7 @@ export type TokenizeEvent =
   | {
       readonly type: 'completed';
       readonly latents: string;
+      /** The restored video or picture. */
       readonly video: string;
       readonly frames: number;
       readonly psnr: number;
@@ -50,7 +51,9 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
   const codec = openCodec(model, runtime);
   const info = await probe(path, signal === undefined ? {} : { signal });
   const scale = Math.min(1, maxSide / Math.max(info.width, info.height));
-  const { windowFrames, sideMultiple: side } = codec;
+  const isPicture = info.kind === 'image';
+  const { sideMultiple: side } = codec;
+  const windowFrames = isPicture ? 1 : codec.windowFrames;
   const rounded = (n: number): number => Math.max(side, Math.round((n * scale) / side) * side);
   const [width, height] = [rounded(info.width), rounded(info.height)];
   const fps = info.fps > 0 ? info.fps : 24;
@@ -67,6 +70,7 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
       height,
       windowFrames,
       shared: codec.shared,
+      isPicture,
       ...(signal === undefined ? {} : { signal }),
     })) {
       const latents = await codec.encode(window.padded.slice(), { height, width });
@@ -78,8 +82,10 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
       yield fresh;
     }
   }
-  const video = join(out, 'restored.mp4');
-  await encodeMp4(restored(), { path: video, fps, ...(signal === undefined ? {} : { signal }) });
+  const video = join(out, isPicture ? 'restored.png' : 'restored.mp4');
+  if (isPicture) {
+    for await (const frame of restored()) writeFileAtomic(video, await encodeImage(frame));
+  } else await encodeMp4(restored(), { path: video, fps, ...(signal === undefined ? {} : { signal }) });
   yield* progress;
   const latentsPath = join(out, 'latents.safetensors');
   const facts = { model: codec.name, fps, frames: score.frames, width, height, ...codec.facts };
@@ -101,6 +107,7 @@ type WindowOptions = {
   readonly height: number;
   readonly windowFrames: number;
   readonly shared: 0 | 1;
+  readonly isPicture: boolean;
   readonly signal?: AbortSignal;
 };
 
@@ -110,12 +117,18 @@ async function* windowsOf(path: string, o: WindowOptions): AsyncGenerator<Window
   let held = new Uint8Array(o.windowFrames * each);
   let count = 0;
   let isFirst = true;
-  const batches = decodeVideo(path, {
+  const size = {
     width: o.width,
     height: o.height,
     fit: 'crop',
     ...(o.signal === undefined ? {} : { signal: o.signal }),
-  });
+  } as const;
+  if (o.isPicture) {
+    const { data } = await readFrames(path, size);
+    yield { padded: new Uint8Array(data), count: 1, isFirst: true };
+    return;
+  }
+  const batches = decodeVideo(path, size);
   for await (const batch of batches) {
     for (let i = 0; i < batch.shape[0]; i++) {
       held.set(batch.data.subarray(i * each, (i + 1) * each), count * each);

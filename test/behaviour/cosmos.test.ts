@@ -1,12 +1,12 @@
 // Public Cosmos models end to end, with small random weights in the published layouts.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { f32 } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { type GenerateEvent, generate, type TokenizeEvent, tokenize } from '../../src/index.ts';
-import { encodeMp4 } from '../../src/media/index.ts';
+import { encodeImage, encodeMp4 } from '../../src/media/index.ts';
 import { namedWeights } from '../../src/nets/index.ts';
 import { openRuntime, type Runtime } from '../../src/runtime/index.ts';
 import {
@@ -139,6 +139,23 @@ describe('tokenize with published folders', () => {
     using file = openSafetensors(join(out, 'latents.safetensors'));
     expect(file.tensors.get('latents.00000')).toMatchObject({ dtype, shape: [...shape] });
   });
+});
+
+it('tokenizes a picture with an image tokenizer, and with a video one as a single frame', async () => {
+  const picture = join(folder, 'picture.png');
+  writeFileSync(picture, await encodeImage(numberedFrames(1)));
+  for (const [name, shape] of [
+    ['Cosmos-Tokenize1-DI8x8-360p', [1, 8, 12]],
+    ['Cosmos-Tokenize1-CV8x8x8-720p', [4, 1, 8, 12]],
+  ] as const) {
+    const out = join(folder, 'pictures', name);
+    const events: TokenizeEvent[] = [];
+    for await (const e of tokenize(picture, { model: join(folder, 'tokenizers', name), out, threads: 1 }))
+      events.push(e);
+    expect(events.at(-1)).toMatchObject({ type: 'completed', frames: 1, video: join(out, 'restored.png') });
+    using file = openSafetensors(join(out, 'latents.safetensors'));
+    expect(file.tensors.get('latents.00000')?.shape).toEqual([...shape]);
+  }
 });
 
 describe('long and many-camera worlds', () => {

@@ -9,9 +9,9 @@ type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'device' | 't
 
 export function tokenizeCommand(session: Session): Command {
   return new Command('tokenize')
-    .description('compress a video to latents, restore it, print PSNR, SSIM and compression')
-    .argument('<video>', 'video file, any length')
-    .option('-o, --out <dir>', 'folder for latents.safetensors and restored.mp4 (default runs/tokenize)')
+    .description('compress a video or picture to latents, restore it, print PSNR, SSIM and compression')
+    .argument('<video>', 'video of any length, or a picture')
+    .option('-o, --out <dir>', 'folder for latents.safetensors and restored.mp4 or .png (default runs/tokenize)')
     .option('--model <name>', 'model name, or folder of a public Cosmos tokenizer (default orrery-tokenizer)')
     .addOption(wholeOption('--max-side <n>', 'longest side in pixels after scaling (default 256)', 16, 4096))
     .addOption(deviceOption())

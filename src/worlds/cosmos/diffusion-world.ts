@@ -51,6 +51,13 @@ const given = (chunk: number): number => chunkAugmentSigma(chunk);
 /** Generates a video, chunk after chunk; memory holds one chunk. */
 export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<DiffusionWorldEvent, void, void> {
   const { model, tokenizer, chunkFrames = 121, chunks = 1, overlapLatents = 1, fps = 24, seed } = o;
+  if (model.config.views !== undefined) {
+    throw new InputError('model', {
+      got: `a model of ${model.config.views.count} cameras`,
+      need: 'a model of one camera',
+      why: 'several cameras run through multiviewWorld',
+    });
+  }
   if (tokenizer.isDiscrete) {
     throw new InputError('tokenizer', {
       got: tokenizer.config.kind,

@@ -63,6 +63,13 @@ export function findCosmosParts(path: string, given: PartPaths = {}): CosmosPart
   const full = resolve(path);
   const name = basename(full);
   if (existsSync(join(full, 'model_index.json'))) {
+    const { _class_name: className } = readJson(join(full, 'model_index.json'));
+    if (/Cosmos2|Predict2/.test(String(className))) {
+      throw new OrreryError(
+        'unsupported',
+        `${full} is a ${String(className)}: its video autoencoder is not a Cosmos tokenizer and has no network here; Predict1 pipelines run`,
+      );
+    }
     const part = (folder: string): string => join(full, folder);
     for (const folder of ['transformer', 'vae']) {
       if (!existsSync(part(folder))) {
