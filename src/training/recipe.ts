@@ -54,7 +54,13 @@ const tokenizerRecipe = z.strictObject({
   movingWeight: z.number().min(0),
 });
 
-const sampler = z.strictObject({ steps: count, sigmaMax: positive, sigmaMin: positive, rho: positive });
+const sampler = z.strictObject({
+  steps: count,
+  sigmaMax: positive,
+  sigmaMin: positive,
+  rho: positive,
+  guidance: z.number().min(0),
+});
 
 const worldRecipe = z.strictObject({
   kind: z.literal('world'),

@@ -121,9 +121,6 @@ function meansOf(t: Totals, count: number) {
   };
 }
 
-/** Guidance of text to world: the default of a request without an input. */
-export const TEXT_GUIDANCE = 1;
-
 /**
  * Text to world against the captions of held-out clips: share of first frames, and of frames eight later, that show the
  * objects of the caption's clip in colour and count; the counter's own share on the true frames beside it.

@@ -1,7 +1,7 @@
 // Scores of a world-model folder as it is shipped: its own sampler settings, one sample per held-out clip.
 import { openNano, rollOut } from '../worlds/index.ts';
 import type { Clips } from './clips.ts';
-import { scoreText, scoreWorld, TEXT_GUIDANCE } from './score-world.ts';
+import { scoreText, scoreWorld } from './score-world.ts';
 
 /** Scores and pictures (truth, then prediction) of the first `count` held-out clips. */
 export async function scoreModel(
@@ -17,7 +17,7 @@ export async function scoreModel(
     rollOut(clip.subarray(0, given), clips.frames, nano, { sampling, caption, seed }),
   );
   const text = await scoreText(clips, number, (caption, seed, length) =>
-    rollOut(new Uint8Array(0), length, nano, { sampling, caption, seed, guidance: TEXT_GUIDANCE }),
+    rollOut(new Uint8Array(0), length, nano, { sampling, caption, seed }),
   );
   return { scores: { ...scores, ...text.scores }, rows: [...rows, ...text.rows] };
 }

@@ -247,7 +247,7 @@ async function* makeWindow(
   const request = {
     caption: r.prompt,
     otherCaption: r.negative_prompt,
-    guidance: r.guidance ?? (r.input === undefined ? 1 : 0),
+    guidance: r.guidance,
     seed,
     window,
     steps: r.steps,

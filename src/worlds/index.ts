@@ -76,6 +76,7 @@ export {
   nanoGraph,
   RESIDUAL_SIGMA,
   type SampleOptions,
+  type Sampler,
   type Sampling,
   type SamplingRange,
   sampleLatents,

@@ -19,7 +19,7 @@ it('takes nine frames for motion, fewer for a picture', () => {
 
 it('counts sampler steps with the closing one of each window', () => {
   const range = { sigmaMax: 30, sigmaMin: 1, rho: 5 };
-  const sampling = { picture: { ...range, steps: 12 }, motion: { ...range, steps: 2 } };
+  const sampling = { picture: { ...range, steps: 12, guidance: 3 }, motion: { ...range, steps: 2, guidance: 0 } };
   expect(stepsFor(0, 33, sampling)).toBe(13 + 4 * 3);
   expect(stepsFor(9, 33, sampling)).toBe(9);
   expect(stepsFor(9, 33, sampling, 5)).toBe(18);

@@ -9,6 +9,7 @@ import {
   contextCells,
   type Given,
   type SampleOptions,
+  type Sampler,
   type Sampling,
   sampleWindow,
   WINDOW_FRAMES,
@@ -40,12 +41,14 @@ export async function lookAt(frames: Uint8Array, m: WindowModel): Promise<{ give
 /** What `nextFrames` is told beside the frames. */
 export type WindowRequest = {
   readonly caption: string;
-  /** Caption of the other evaluation; used when `guidance` is not 0. Default empty. */
+  /** Caption of the other evaluation of guidance. Default empty. */
   readonly otherCaption?: string;
   readonly sampling: Sampling;
   /** Sampler steps of every window, instead of the sampling's own. */
   readonly steps?: number | undefined;
-} & Pick<SampleOptions, 'guidance' | 'seed' | 'window' | 'signal'>;
+  /** Weight of the caption in every window, instead of the sampling's own. */
+  readonly guidance?: number | undefined;
+} & Pick<SampleOptions, 'seed' | 'window' | 'signal'>;
 
 /** After every sampler step; `frames()` decodes what the new frames are believed to become: uint8 [n, H, W, 3]. */
 export type WindowProgress = { readonly step: number; readonly total: number; frames(): Promise<Uint8Array> };
@@ -56,8 +59,10 @@ export async function* nextFrames(
   m: WindowModel,
   request: WindowRequest,
 ): AsyncGenerator<WindowProgress> {
-  const { caption, otherCaption = '', guidance = 0, seed, window = 0, sampling, signal } = request;
+  const { caption, otherCaption = '', seed, window = 0, sampling, signal } = request;
   const { given, latents } = await lookAt(frames, m);
+  const sampler = samplerOf(sampling, given.condition);
+  const { guidance = sampler.guidance } = request;
   const { frames: known, latents: seen, madeLatents, madeFrames } = CONDITIONS[given.condition];
   const { config, window: size } = m;
   const each = size.height * size.width * 3;
@@ -70,8 +75,8 @@ export async function* nextFrames(
     ...(guidance === 0 ? {} : { guidance, runOther: m.evaluate(given, otherCaption) }),
     seed,
     window,
-    steps: request.steps ?? samplerOf(sampling, given.condition).steps,
-    range: samplerOf(sampling, given.condition),
+    steps: request.steps ?? sampler.steps,
+    range: sampler,
     ...(signal === undefined ? {} : { signal }),
   };
   for await (const s of sampleWindow(options)) {
@@ -111,8 +116,7 @@ export async function rollOut(
   return video;
 }
 
-const samplerOf = (s: Sampling, condition: Condition): Sampling['motion'] =>
-  condition === 'none' ? s.picture : s.motion;
+const samplerOf = (s: Sampling, condition: Condition): Sampler => (condition === 'none' ? s.picture : s.motion);
 
 /** The conditions of the windows that it takes to go from so many known frames to `count`. */
 export function windowsFor(known: number, count: number): Condition[] {

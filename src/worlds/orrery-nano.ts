@@ -129,9 +129,12 @@ export type SamplingRange = { readonly sigmaMax: number; readonly sigmaMin: numb
  * The samplers of a model. A picture from words has many answers and needs many steps; what follows given frames is nearly
  * determined, so that few steps from the highest noise give it.
  */
-export type Sampling = {
-  readonly picture: SamplingRange & { readonly steps: number };
-  readonly motion: SamplingRange & { readonly steps: number };
+export type Sampling = { readonly picture: Sampler; readonly motion: Sampler };
+
+export type Sampler = SamplingRange & {
+  readonly steps: number;
+  /** Weight of the caption, x̂0 = c + guidance·(c − u); 0 leaves the second evaluation out. */
+  readonly guidance: number;
 };
 
 /** The network as one graph for one sample. */

@@ -21,7 +21,7 @@ export const requestSchema = z.strictObject({
   width: z.number().int().min(16).max(4096).optional(),
   /** Sampler steps. Default: what the model's record says. */
   steps: z.number().int().min(1).max(200).optional(),
-  /** x̂0 = c + guidance·(c − u); 0 = off. Default 1 for text alone, 0 with an input. */
+  /** x̂0 = c + guidance·(c − u); 0 = off. Default: what the model's record says. */
   guidance: z.number().min(0).max(30).optional(),
   /** Number of results; result i uses seed + i. */
   count: z.number().int().min(1).max(100).default(1),

@@ -34,7 +34,7 @@ export function generateCommand(session: Session): Command {
     )
     .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
     .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
-    .addOption(plainNumberOption('--guidance <g>', 'weight of the prompt, 0 = off (default 1; 0 with an input)'))
+    .addOption(plainNumberOption('--guidance <g>', "weight of the prompt, 0 = off (default: the model's own)"))
     .option('--negative-prompt <text>', 'what to lead away from')
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
     .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')

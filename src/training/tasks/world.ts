@@ -29,7 +29,7 @@ import {
 import type { Clips } from '../clips.ts';
 import { isMirrored, type LatentCache, latentCache } from '../latents.ts';
 import type { WorldRecipe } from '../recipe.ts';
-import { scoreText, scoreWorld, TEXT_GUIDANCE } from '../score-world.ts';
+import { scoreText, scoreWorld } from '../score-world.ts';
 import { writeSheet } from '../sheet.ts';
 import type { TrainingTask, ValidationModel } from '../trainer.ts';
 
@@ -321,7 +321,6 @@ async function validateWorld(
   const text = await scoreText(o.heldOut, count, (caption, seed, length) =>
     rollOut(new Uint8Array(0), length, parts, {
       caption,
-      guidance: TEXT_GUIDANCE,
       seed,
       sampling,
     }),
