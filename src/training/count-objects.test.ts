@@ -1,13 +1,13 @@
 // Counting coloured discs on a grey floor with colours given by hand.
 import { expect, it } from 'vitest';
+import { colourAxes } from '../motion/index.ts';
 import { type ColorTable, countObjects, sameCounts } from './count-objects.ts';
-import { colorAxes } from './world-scores.ts';
 
 const SIZE = { height: 64, width: 64 };
 const COLORS = { red: [200, 40, 40], blue: [40, 60, 200], '': [120, 120, 120] } as const;
 
 const table: ColorTable = {
-  centres: Float32Array.from(Object.values(COLORS).flatMap(([r, g, b]) => colorAxes(r, g, b))),
+  centres: Float32Array.from(Object.values(COLORS).flatMap(([r, g, b]) => colourAxes(r, g, b))),
   names: Object.keys(COLORS),
 };
 

@@ -1,9 +1,9 @@
 // Counts coloured objects in a picture without knowing where they are: pixels take the nearest of colours learnt from simulated
 // frames, connected pixels of one colour make an object. It scores text to world, where there is no true picture to compare.
+import { clustersOf, colourAxes } from '../motion/index.ts';
 import type { Clips } from './clips.ts';
-import { clusters, colorAxes } from './world-scores.ts';
 
-/** Colours of objects and of all else, as cluster centres in `colorAxes`. */
+/** Colours of objects and of all else, as cluster centres in `colourAxes`. */
 export type ColorTable = {
   readonly centres: Float32Array;
   /** Name per centre; empty for the background. */
@@ -30,7 +30,7 @@ export function expectedCounts(clips: Clips, clip: number): ColorCounts {
 /** Learns the colours from the first frames of up to `count` clips with instance maps. */
 export function learnColors(clips: Clips, count: number): ColorTable {
   const pixels = clips.height * clips.width;
-  const points = new Map<string, number[]>([['', []]]);
+  const points = new Map<string, [number, number, number][]>([['', []]]);
   for (let i = 0; i < Math.min(count, clips.count); i++) {
     const instance = clips.instanceView(i)?.slice(0, pixels);
     if (instance === undefined) continue;
@@ -44,14 +44,14 @@ export function learnColors(clips: Clips, count: number): ColorTable {
       if (name === '' && p % 30 !== 0) continue;
       const list = points.get(name) ?? [];
       if (list.length === 0) points.set(name, list);
-      list.push(...colorAxes(rgb[p * 3]!, rgb[p * 3 + 1]!, rgb[p * 3 + 2]!));
+      list.push(colourAxes(rgb[p * 3]!, rgb[p * 3 + 1]!, rgb[p * 3 + 2]!));
     }
   }
   const centres: number[] = [];
   const names: string[] = [];
   for (const [name, list] of points) {
     if (list.length === 0) continue;
-    for (const centre of clusters(list, name === '' ? 64 : 10)) {
+    for (const centre of clustersOf(list, name === '' ? 64 : 10, 16)) {
       centres.push(...centre);
       names.push(name);
     }
@@ -68,7 +68,7 @@ export function countObjects(
   const { height, width } = size;
   const label = new Int16Array(height * width);
   for (let i = 0; i < label.length; i++) {
-    const [l, u, v] = colorAxes(frame[i * 3]!, frame[i * 3 + 1]!, frame[i * 3 + 2]!);
+    const [l, u, v] = colourAxes(frame[i * 3]!, frame[i * 3 + 1]!, frame[i * 3 + 2]!);
     let least = Number.POSITIVE_INFINITY;
     let best = 0;
     for (let c = 0; c < names.length; c++) {

@@ -1,5 +1,6 @@
 // Scores of predicted table-world clips against the truth: PSNR gain, motion IoU, and objects that are there, whole, in place.
 // All arrays are uint8: clips [T, H, W, 3], instance maps [T, H, W] (body ids).
+import { clustersOf, colourAxes } from '../motion/index.ts';
 
 export type ClipSize = { readonly frames: number; readonly height: number; readonly width: number };
 
@@ -59,12 +60,6 @@ export function changedShare(truth: Uint8Array, got: Uint8Array, size: ClipSize,
   return changed / ((size.frames - given) * size.height * size.width);
 }
 
-/** Colour axes in which shading counts half: luma/2, blue difference, red difference. */
-export function colorAxes(r: number, g: number, b: number): [number, number, number] {
-  const y = 0.299 * r + 0.587 * g + 0.114 * b;
-  return [y / 2, 0.9 * (b - y), 1.1 * (r - y)];
-}
-
 type Palette = { readonly colors: Float32Array; readonly owner: Int32Array };
 
 /** Typical colours of each body, and of everything else, from the given frames: a few cluster centres each. */
@@ -79,50 +74,18 @@ export function paletteOf(
   const colors: number[] = [];
   const owner: number[] = [];
   for (const id of [...ids, 0]) {
-    const points: number[] = [];
+    const points: [number, number, number][] = [];
     for (let i = 0; i < given * pixels; i += 5) {
       const own = ids.includes(instance[i]!) ? instance[i]! : 0;
-      if (own === id) points.push(...colorAxes(clip[i * 3]!, clip[i * 3 + 1]!, clip[i * 3 + 2]!));
+      if (own === id) points.push(colourAxes(clip[i * 3]!, clip[i * 3 + 1]!, clip[i * 3 + 2]!));
     }
     if (points.length === 0) continue;
-    for (const centre of clusters(points, id === 0 ? 16 : 6)) {
+    for (const centre of clustersOf(points, id === 0 ? 16 : 6, 8)) {
       colors.push(...centre);
       owner.push(id);
     }
   }
   return { colors: Float32Array.from(colors), owner: Int32Array.from(owner) };
-}
-
-/** k-means with evenly spread starts; deterministic. */
-export function clusters(points: readonly number[], k: number): number[][] {
-  const n = points.length / 3;
-  const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => points[a * 3]! - points[b * 3]!);
-  let centres = Array.from({ length: k }, (_, i) => {
-    const at = order[Math.floor(((i + 0.5) * n) / k)]!;
-    return points.slice(at * 3, at * 3 + 3);
-  });
-  for (let round = 0; round < 8; round++) {
-    const sums = centres.map(() => [0, 0, 0, 0]);
-    for (let i = 0; i < n; i++) {
-      let best = 0;
-      let least = Number.POSITIVE_INFINITY;
-      for (const [c, centre] of centres.entries()) {
-        const d =
-          (points[i * 3]! - centre[0]!) ** 2 +
-          (points[i * 3 + 1]! - centre[1]!) ** 2 +
-          (points[i * 3 + 2]! - centre[2]!) ** 2;
-        if (d < least) {
-          least = d;
-          best = c;
-        }
-      }
-      const s = sums[best]!;
-      for (let a = 0; a < 3; a++) s[a]! += points[i * 3 + a]!;
-      s[3]! += 1;
-    }
-    centres = sums.map((s, c) => (s[3]! > 0 ? [s[0]! / s[3]!, s[1]! / s[3]!, s[2]! / s[3]!] : centres[c]!));
-  }
-  return centres;
 }
 
 export type ObjectScore = {
@@ -176,7 +139,7 @@ export function scoreObjects(
   const { colors, owner } = palette;
   for (let i = 0; i < pixels; i++) {
     const p = (frame * pixels + i) * 3;
-    const [l, u, v] = colorAxes(got[p]!, got[p + 1]!, got[p + 2]!);
+    const [l, u, v] = colourAxes(got[p]!, got[p + 1]!, got[p + 2]!);
     let best = 0;
     let least = Number.POSITIVE_INFINITY;
     for (let c = 0; c < owner.length; c++) {
