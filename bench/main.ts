@@ -1,5 +1,6 @@
 // `npm run bench NAME [-- --json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
 import { benchEngine } from './engine.ts';
+import { benchEvaluation } from './evaluation.ts';
 import type { Figure } from './measure.ts';
 import { benchNano } from './nano.ts';
 import { benchNets } from './nets.ts';
@@ -7,6 +8,7 @@ import { benchRender } from './render.ts';
 
 const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
   engine: benchEngine,
+  evaluation: benchEvaluation,
   nano: () => benchNano(),
   nets: benchNets,
   render: () => benchRender(),
