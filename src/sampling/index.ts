@@ -23,6 +23,7 @@ export {
   scaled,
 } from './edm.ts';
 export { type EulerOptions, sampleEuler } from './edm-euler.ts';
+export { type FlowCondition, type FlowDenoiserOptions, type FlowNetwork, flowDenoiser } from './flow-denoiser.ts';
 export { guide, guideTwo } from './guidance.ts';
 export { type NoiseKey, noise, philox } from './noise.ts';
 export { mt19937, numpyNormal, torchNormal } from './reference-noise.ts';
