@@ -2,6 +2,8 @@
 
 export { openPredictor, type Predictor } from './benchmarks/models.ts';
 export { type PhysicsEvent, type PhysicsOptions, physicsBenchmark } from './benchmarks/physics.ts';
+export { type SpeedOptions, type SpeedResult, speedBenchmark } from './benchmarks/speed.ts';
+export { type TokenizerEvent, type TokenizerOptions, tokenizerBenchmark } from './benchmarks/tokenizer.ts';
 export { type SampsonResult, temporalSampson } from './geometry/consistency.ts';
 export { findKeypoints, MATCHER, matchPairs } from './geometry/features.ts';
 export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';

@@ -1,16 +1,18 @@
 // `orrery evaluate`: scores videos of any origin, and models on benchmarks with ground truth.
 import { Command } from 'commander';
 import { InputError } from '../../base/index.ts';
-import type { PhysicsOptions, Results } from '../../evaluation/index.ts';
+import type { PhysicsOptions, Results, SpeedOptions } from '../../evaluation/index.ts';
 import { deviceOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
-import { globalsOf, type Session, table } from '../session.ts';
+import { bytes, globalsOf, type Session, table } from '../session.ts';
 
 export function evaluateCommand(session: Session): Command {
   return new Command('evaluate')
     .description('score videos or models: fidelity, time, geometry, physics')
     .addHelpText('after', '\nExamples:\n  orrery evaluate videos generated/ real/ --metrics psnr,ssim -o scores')
     .addCommand(physicsCommand(session))
+    .addCommand(tokenizerCommand(session))
+    .addCommand(speedCommand(session))
     .addCommand(videosCommand(session));
 }
 
@@ -105,7 +107,7 @@ function modelBenchmark(name: string, description: string): Command {
 }
 
 /** `runs/physics-orrery-nano` unless told otherwise. */
-const folderOf = (name: string, options: RunOptions): string =>
+const folderOf = (name: string, options: { readonly out?: string; readonly model: string }): string =>
   options.out ?? `runs/${name}-${options.model.replace(/\/+$/, '').split('/').pop()}`;
 
 /** Means per system as a table, then where the report is. */
@@ -166,5 +168,87 @@ function physicsCommand(session: Session): Command {
           await printResults(session, event.results, event.files.report, json);
         }
       }
+    });
+}
+
+type TokenizerFlags = {
+  readonly model: string;
+  readonly out?: string;
+  readonly sizes?: string;
+  readonly threads?: number;
+};
+
+function tokenizerCommand(session: Session): Command {
+  return new Command('tokenizer')
+    .description('encode and restore a folder of videos at several sizes')
+    .argument('<videos>', 'folder of videos, or one video')
+    .option('--model <name>', 'tokenizer name or folder', 'orrery-tokenizer')
+    .option('--sizes <list>', 'longest sides in pixels (default 128,256)')
+    .option('-o, --out <dir>', 'folder of the run; the same command goes on with it (default runs/tokenizer-MODEL)')
+    .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .addHelpText('after', '\nExample:\n  orrery evaluate tokenizer clips/ --sizes 128,256 -o runs/tokenizer')
+    .action(async (videos: string, options: TokenizerFlags, command: Command) => {
+      const { json, quiet } = globalsOf(command);
+      const { tokenizerBenchmark } = await import('../../evaluation/index.ts');
+      const { model, sizes: list, threads } = options;
+      const out = folderOf('tokenizer', options);
+      const sizes = list?.split(',').map(Number);
+      for (const size of sizes ?? []) {
+        if (!Number.isInteger(size) || size < 16 || size > 4096) {
+          throw new InputError(
+            '--sizes',
+            { got: list, need: 'whole numbers from 16 to 4096, such as 128,256' },
+            'usage',
+          );
+        }
+      }
+      session.resumeWith(`videos that are done stay in ${out}; the same command goes on`);
+      const events = tokenizerBenchmark({
+        videos,
+        model,
+        out,
+        signal: session.signal,
+        ...(sizes === undefined ? {} : { sizes }),
+        ...(threads === undefined ? {} : { threads }),
+      });
+      let bar: Progress | undefined;
+      for await (const event of events) {
+        if (event.type === 'started') bar = openProgress('videos', event.clips, { quiet });
+        else if (event.type === 'clip') bar?.update(event.index, { text: event.id });
+        else {
+          bar?.clear();
+          await printResults(session, event.results, event.files.report, json);
+        }
+      }
+    });
+}
+
+type SpeedFlags = { readonly model: string; readonly device?: SpeedOptions['device']; readonly threads?: number };
+
+function speedCommand(session: Session): Command {
+  return new Command('speed')
+    .description('time to the first clip, frames per second, memory, joules where readable')
+    .option('--model <name>', 'model name or folder', 'orrery-nano')
+    .addOption(deviceOption())
+    .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .addHelpText('after', '\nExample:\n  orrery evaluate speed --model orrery-nano')
+    .action(async (options: SpeedFlags, command: Command) => {
+      const { json } = globalsOf(command);
+      const { speedBenchmark } = await import('../../evaluation/index.ts');
+      const r = await speedBenchmark({ ...options, signal: session.signal });
+      if (json) {
+        session.print(JSON.stringify(r));
+        return;
+      }
+      const joules = r.joulesPerFrame === null ? 'not readable on this machine' : `${r.joulesPerFrame.toFixed(1)} J`;
+      const rows = [
+        ['model', `${r.model}, ${r.parameters} parameters`],
+        ['loading', `${r.loadSeconds.toFixed(1)} s`],
+        ['first clip', `${r.firstClipSeconds.toFixed(1)} s`],
+        ['then', `${r.framesPerSecond.toFixed(2)} new frames/s`],
+        ['peak memory', bytes(r.peakBytes)],
+        ['energy per frame', joules],
+      ];
+      for (const line of table(rows)) session.print(line);
     });
 }
