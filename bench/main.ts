@@ -1,4 +1,5 @@
 // `npm run bench NAME [-- --json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
+import { benchCuration } from './curation.ts';
 import { benchEngine } from './engine.ts';
 import { benchEvaluation } from './evaluation.ts';
 import type { Figure } from './measure.ts';
@@ -7,6 +8,7 @@ import { benchNets } from './nets.ts';
 import { benchRender } from './render.ts';
 
 const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
+  curation: benchCuration,
   engine: benchEngine,
   evaluation: benchEvaluation,
   nano: () => benchNano(),

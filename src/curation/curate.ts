@@ -12,6 +12,7 @@ import { runPipeline, type StageProgress } from './engine/pipeline.ts';
 import type { Stage, Unit } from './engine/stage.ts';
 import { checkNesting, type Discovered, discover } from './ingest/discover.ts';
 import { isLerobot, lerobotVideos } from './ingest/lerobot.ts';
+import { isMcap, mcapVideos } from './ingest/mcap.ts';
 import { asSessions } from './ingest/sessions.ts';
 import { finishJob, type JobSummary, readJob } from './layout/finish.ts';
 import { writeReport } from './layout/report.ts';
@@ -138,7 +139,7 @@ export function prepareOut(out: string): string {
   const journal = join(out, 'journal.jsonl');
   if (!existsSync(journal)) {
     const others = readdirSync(out);
-    if (others.length > 0)
+    if (others.some((name) => name !== 'topics'))
       throw new InputError('out', {
         got: out,
         need: 'an empty folder, or one of a job to continue',
@@ -149,7 +150,12 @@ export function prepareOut(out: string): string {
 }
 
 /** Videos of a folder, list or glob, or of a LeRobot data set. */
-async function discoverAny(input: string, out: string): Promise<Discovered> {
+async function discoverAny(input: string, out: string, signal?: AbortSignal): Promise<Discovered> {
+  if (isMcap(input)) {
+    prepareOut(out);
+    const videos = await mcapVideos(resolve(input), join(resolve(out), 'topics'), signal);
+    return { videos, skipped: [] };
+  }
   if (!isLerobot(input)) return discover(input, out);
   checkNesting(resolve(input), resolve(out));
   return { videos: await lerobotVideos(resolve(input)), skipped: [] };
@@ -173,7 +179,7 @@ export async function* curate(
   };
   const options = parseCurateOptions(given);
   throwIfAborted(signal);
-  const found = await discoverAny(input, out);
+  const found = await discoverAny(input, out, signal);
   if (found.videos.length === 0)
     throw new InputError('input', {
       got: input,

@@ -15,6 +15,7 @@ export {
   writeFileAtomic,
   writeFully,
 } from './files.node.ts';
+export { type McapChannel, type McapMessage, type ReadAt, readMcap, type Unlz4 } from './mcap.ts';
 export { type Column, type ColumnType, parquetColumns, readParquet, writeParquet } from './parquet.node.ts';
 export { PICKLE_LIMITS, type Pickle, type PickleValue, readPickle } from './pickle.ts';
 export {

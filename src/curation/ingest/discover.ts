@@ -17,8 +17,7 @@ const NOT_VIDEO =
 
 /** Finds videos below `input`. `out` may not lie inside it, nor the other way round. */
 export function discover(input: string, out: string): Discovered {
-  if (/[*?[{]/.test(input) && !existsSync(input))
-    return fromNames(globbed(input), out, dirname(input.split(/[*?[{]/)[0]! || '.'));
+  if (/[*?[{]/.test(input) && !existsSync(input)) return fromNames(globbed(input), out, globRoot(input));
   const path = resolve(input);
   const facts = statSync(path, { throwIfNoEntry: false });
   if (facts === undefined)
@@ -148,7 +147,7 @@ function csvCells(line: string): string[] {
 
 /** Files that fit a glob with `*`, `**`, `?` and `{a,b}`. */
 function globbed(pattern: string): string[] {
-  const root = resolve(pattern.slice(0, pattern.search(/[*?[{]/)).replace(/[^/]*$/, '') || '.');
+  const root = globRoot(pattern);
   const full = resolve(pattern);
   const source = full
     .slice(root.length)
@@ -172,4 +171,9 @@ function globbed(pattern: string): string[] {
       why: `${root} is not there`,
     });
   return filesBelow(root).filter((path) => test.test(path.slice(root.length)));
+}
+
+/** Deepest folder of a glob without wildcards. */
+function globRoot(pattern: string): string {
+  return resolve(pattern.slice(0, pattern.search(/[*?[{]/)).replace(/[^/]*$/, '') || '.');
 }
