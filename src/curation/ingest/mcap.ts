@@ -102,8 +102,8 @@ export async function mcapVideos(path: string, folder: string, signal?: AbortSig
   for (const [topic, stamps] of [...times].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const name = `${basename(path, '.mcap')}-${topic.replace(/[^\w-]+/g, '_').replace(/^_/, '')}.mp4`;
     const file = join(folder, name);
-    const first = stamps.reduce((a, b) => (b < a ? b : a));
-    const last = stamps.reduce((a, b) => (b > a ? b : a));
+    const ordered = [...stamps].sort((a, b) => (a < b ? -1 : 1));
+    const [first, last] = [ordered[0]!, ordered.at(-1)!];
     const seconds = Number(last - first) / 1e9;
     const fps = Math.max(
       1,
