@@ -88,7 +88,7 @@ async function sampsonFloor(pool: RenderPool): Promise<Figure> {
       cameras: 'moving',
     });
     const { rgb } = await pool.render(scene, trajectory);
-    const clip: Frames = { dtype: 'u8', shape: [12, 256, 256, 3], data: Uint8Array.from(rgb) };
+    const clip: Frames = { dtype: 'u8', shape: [12, 270, 480, 3], data: Uint8Array.from(rgb) };
     const { mean, pairs } = await temporalSampson(clip);
     if (pairs > 0) errors.push(mean);
   }
@@ -96,7 +96,7 @@ async function sampsonFloor(pool: RenderPool): Promise<Figure> {
     name: 'Sampson error of ground-truth clips',
     value: errors.length === 0 ? Number.POSITIVE_INFINITY : errors.reduce((s, v) => s + v, 0) / errors.length,
     unit: 'px at 960×540',
-    of: 'static scenes, moving camera, 256×256; AKAZE matches, all counted',
+    of: 'static scenes, moving camera, 480×270; AKAZE matches, all counted (256×256: 0.72)',
     floor: 0.5,
     isCeiling: true,
   });

@@ -2,7 +2,7 @@
 
 import { throwIfAborted } from '../../base/index.ts';
 import type { Frames } from '../../media/index.ts';
-import { findKeypoints, matchesFrom, matchPairs } from './features.ts';
+import { findKeypoints, matchesFrom, matchPairs, REACH } from './features.ts';
 import { ransacFundamental } from './fundamental.ts';
 import { aggregatePairs, canvasScale, type PairError, pairError, sampsonPixels } from './sampson.ts';
 
@@ -31,6 +31,7 @@ export async function temporalSampson(
   const [count, height, width] = frames.shape;
   const each = height * width * 3;
   const scale = canvasScale(width, height);
+  const reach = REACH * step * Math.max(width, height);
   const none: PairError = { mean: -1, median: -1, keep80: -1 };
   const refitted: PairError[] = [];
   const minimal: PairError[] = [];
@@ -41,7 +42,7 @@ export async function temporalSampson(
   for (let t = step; t < count; t += step) {
     throwIfAborted(signal);
     const now = await findKeypoints(frames.data.subarray(t * each, (t + 1) * each), { height, width });
-    const m = matchesFrom(before!, now, matchPairs(before!, now));
+    const m = matchesFrom(before!, now, matchPairs(before!, now, { reach }));
     total++;
     matched += m.count;
     for (let i = 0; i < m.count; i++) shift += Math.hypot(m.a[2 * i]! - m.b[2 * i]!, m.a[2 * i + 1]! - m.b[2 * i + 1]!);

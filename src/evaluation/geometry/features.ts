@@ -5,7 +5,10 @@ import { lumaOf, openCv, type PlaneSize, withMats } from '../../motion/index.ts'
 import type { Matches } from './sampson.ts';
 
 /** Name of the matcher in tables. */
-export const MATCHER = 'AKAZE, ratio 0.8, mutual';
+export const MATCHER = 'AKAZE, ratio 0.8, mutual, within 12 % of the width';
+
+/** Largest shift of a match between neighbouring frames, as a share of the longer side: repeated tiles match anywhere else. */
+export const REACH = 0.12;
 
 /** Keypoints of a picture: x y flat, binary descriptors [n, bytes]. */
 export type Keypoints = {
