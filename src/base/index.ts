@@ -26,4 +26,15 @@ export {
   show,
   throwIfAborted,
 } from './errors.ts';
+export {
+  type GuardCategory,
+  type GuardCheck,
+  type GuardDecision,
+  type GuardFrameOptions,
+  type GuardFrames,
+  type Guardrail,
+  type GuardText,
+  type GuardVerdict,
+  noGuardrail,
+} from './guardrail.ts';
 export { hash32, type RandomStream, randomStream } from './random.ts';

@@ -5,3 +5,4 @@ export { type LoraConfig, loraConfig, mergeLora } from './lora.ts';
 export { sentencePieceTokenizer, type TokenizerJson } from './sentencepiece.ts';
 export { isUnusedT5Key, relativeBucket, T5_11B, type T5Config, t5Config, t5Encoder } from './t5.ts';
 export { type TextTokenizer, textTokenizer } from './text-tokenizer.ts';
+export { type PromptNetConfig, promptNet } from './prompt-net.ts';

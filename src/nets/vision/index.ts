@@ -21,3 +21,4 @@ export {
 } from './retinaface.ts';
 export { FRAME_CLASSES, type SafetyHeadConfig, safetyHead, safetyHeadConfig, unitLength } from './safety-head.ts';
 export { SIGLIP_SO400M, type SiglipConfig, type SiglipOutputs, siglipConfig, siglipVision } from './siglip.ts';
+export { decodeSmallFaces, overlap, SMALL_FACE_ANCHORS, SMALL_FACE_MEAN, smallFaceNet } from './small-face.ts';

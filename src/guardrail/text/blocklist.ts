@@ -1,0 +1,157 @@
+// The keyword list: phrases by stem in a trie that is walked with all open matches at once (Aho & Corasick 1975, with several
+// symbols per word: its stem and its known beginnings), gaps, and contexts in which a phrase does not count.
+import { type GuardCategory, OrreryError } from '../../base/index.ts';
+import { CATEGORIES } from '../categories.ts';
+import { LANGUAGES, type Language } from './languages.ts';
+import { conceptsOf, entryWords, type Lexicon } from './lexicon.ts';
+import type { Word } from './read.ts';
+import { stemOf } from './stem.ts';
+
+type Ending = { readonly category: GuardCategory; readonly inContext: boolean };
+type Trie = {
+  /** Word symbols: stems, or beginnings marked with a star. */
+  readonly next: Map<string, Trie>;
+  /** Continuation after up to `GAP` other words. */
+  gap?: Trie;
+  readonly endings: Ending[];
+};
+
+export type Blocklist = {
+  readonly tries: ReadonlyMap<Language, Trie>;
+  /** Beginnings used in the lists of a language. */
+  readonly beginnings: ReadonlyMap<Language, ReadonlySet<string>>;
+  /** Texts for languages without spaces. */
+  readonly strings: ReadonlyMap<Language, readonly (Ending & { readonly text: string })[]>;
+  readonly size: number;
+};
+
+/** A phrase found. `first` and `last` are word places. */
+export type BlocklistHit = Ending & { readonly first: number; readonly last: number };
+
+/** Most words between the parts of a phrase that may stand apart. */
+const GAP = 6;
+
+/** Concepts that speak of teaching, history, healing, acting and play. */
+const CONTEXTS = ['SAFETYED', 'HISTORY', 'FILM', 'GAME', 'MEDICAL', 'SPORT'] as const;
+
+const newTrie = (): Trie => ({ next: new Map(), endings: [] });
+
+/** Reads list files; later files add to earlier ones. */
+export function parseBlocklist(files: readonly { readonly text: string; readonly source: string }[]): Blocklist {
+  const tries = new Map<Language, Trie>();
+  const beginnings = new Map<Language, Set<string>>();
+  const strings = new Map<Language, (Ending & { text: string })[]>();
+  let size = 0;
+  for (const { text, source } of files) {
+    for (const [i, line] of text.split('\n').entries()) {
+      if (line.trim() === '' || line.startsWith('#')) continue;
+      const match = /^(O\d{1,2}) ([a-z]{2}): (.+)$/.exec(line);
+      const language = match?.[2] as Language | undefined;
+      if (match === null || CATEGORIES[match[1]!] === undefined || !LANGUAGES.includes(language!)) {
+        throw new OrreryError(
+          'data',
+          `${source}:${i + 1}: need a line such as "O4 en: pipe bomb, ~plant+bomb"; restore the file or mend the line`,
+        );
+      }
+      for (const entry of match[3]!.split(',')) {
+        const phrase = entry.trim().normalize('NFKC').toLowerCase();
+        if (phrase === '' || phrase === '~') continue;
+        const ending = { category: match[1] as GuardCategory, inContext: !phrase.startsWith('~') };
+        const plain = phrase.replace(/^~/, '');
+        if (language === 'zh' || language === 'ja') {
+          strings.set(language, [...(strings.get(language) ?? []), { ...ending, text: plain.replace(/[\s+*]/g, '') }]);
+        } else addPhrase(tries, beginnings, language!, plain, ending);
+        size++;
+      }
+    }
+  }
+  if (size === 0) throw new OrreryError('data', 'the word lists are empty; restore the model folder from the package');
+  return { tries, beginnings, strings, size };
+}
+
+function addPhrase(
+  tries: Map<Language, Trie>,
+  beginnings: Map<Language, Set<string>>,
+  language: Language,
+  phrase: string,
+  ending: Ending,
+): void {
+  let node = tries.get(language) ?? newTrie();
+  tries.set(language, node);
+  const known = beginnings.get(language) ?? new Set<string>();
+  beginnings.set(language, known);
+  for (const [p, part] of phrase.split('+').entries()) {
+    if (p > 0) node = node.gap ??= newTrie();
+    for (const word of entryWords(part)) {
+      const symbol = word.endsWith('*') ? word : stemOf(word, language);
+      if (symbol.endsWith('*')) known.add(symbol.slice(0, -1));
+      const next = node.next.get(symbol) ?? newTrie();
+      node.next.set(symbol, next);
+      node = next;
+    }
+  }
+  node.endings.push(ending);
+}
+
+/** All list phrases in a text. Work is linear in its length times the open matches, which are few. */
+export function findPhrases(words: readonly Word[], list: Blocklist, lexicon: Lexicon): BlocklistHit[] {
+  const hits: BlocklistHit[] = [];
+  type Open = { readonly node: Trie; readonly first: number; readonly until: number };
+  let open: Open[] = [];
+  for (const [i, word] of words.entries()) {
+    const root = list.tries.get(word.language);
+    const symbols = symbolsOf(word, list.beginnings.get(word.language));
+    const next: Open[] = [];
+    const step = ({ node, first, until }: Open): void => {
+      for (const symbol of symbols) {
+        const child = node.next.get(symbol);
+        if (child === undefined) continue;
+        for (const ending of child.endings) hits.push({ ...ending, first, last: i });
+        if (child.next.size > 0) next.push({ node: child, first, until: -1 });
+        if (child.gap !== undefined) next.push({ node: child.gap, first, until: i + GAP + 1 });
+      }
+      if (until > i) next.push({ node, first, until });
+    };
+    for (const one of open) step(one);
+    if (root !== undefined) step({ node: root, first: i, until: -1 });
+    open = next.length > 64 ? next.slice(0, 64) : next;
+  }
+  hits.push(...findStrings(words, list));
+  if (hits.length === 0) return hits;
+  const isTaught = mentions(words, lexicon);
+  return hits.filter((hit) => hit.inContext || !isTaught);
+}
+
+function symbolsOf(word: Word, beginnings: ReadonlySet<string> | undefined): string[] {
+  const symbols = [word.stem];
+  if (beginnings === undefined) return symbols;
+  for (let n = 2; n <= Math.min(16, word.text.length); n++) {
+    if (beginnings.has(word.text.slice(0, n))) symbols.push(`${word.text.slice(0, n)}*`);
+  }
+  return symbols;
+}
+
+/** Phrases of languages without spaces, across the borders of the words found in them. */
+function findStrings(words: readonly Word[], list: Blocklist): BlocklistHit[] {
+  const hits: BlocklistHit[] = [];
+  if (!words.some((w) => w.language === 'zh' || w.language === 'ja')) return hits;
+  let joined = '';
+  const starts: number[] = [];
+  for (const word of words) {
+    starts.push(joined.length);
+    joined += word.text;
+  }
+  const wordAt = (place: number): number => starts.findLastIndex((s) => s <= place);
+  for (const entries of list.strings.values()) {
+    for (const { text, ...ending } of entries) {
+      const at = joined.indexOf(text);
+      if (at >= 0) hits.push({ ...ending, first: wordAt(at), last: wordAt(at + text.length - 1) });
+    }
+  }
+  return hits;
+}
+
+function mentions(words: readonly Word[], lexicon: Lexicon): boolean {
+  const wanted = new Set(CONTEXTS.map((name) => lexicon.concepts.indexOf(name)));
+  return conceptsOf(words, lexicon).some((list) => list.some((concept) => wanted.has(concept)));
+}

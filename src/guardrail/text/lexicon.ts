@@ -1,0 +1,146 @@
+// The concept lexicon: words of eleven languages → shared concepts, and the tokens that its entries are compared as.
+import { OrreryError } from '../../base/index.ts';
+import { LANGUAGES, type Language } from './languages.ts';
+import { stemOf } from './stem.ts';
+
+/** Concepts of one language, ready to look up. */
+type LanguageLexicon = {
+  /** Stem → concepts of single words. */
+  readonly stems: ReadonlyMap<string, readonly number[]>;
+  /** Beginning of a word → concepts. */
+  readonly beginnings: ReadonlyMap<string, readonly number[]>;
+  /** First stem → phrases. */
+  readonly phrases: ReadonlyMap<string, readonly Phrase[]>;
+  /** Words of languages without spaces, for the longest match, by first character. */
+  readonly strings: ReadonlyMap<string, readonly string[]>;
+  /** Words as written, for spelling and splitting. */
+  readonly words: ReadonlySet<string>;
+};
+
+type Phrase = { readonly rest: readonly Part[]; readonly concept: number };
+type Part = { readonly stem: string; readonly isBeginning: boolean };
+
+export type Lexicon = {
+  readonly concepts: readonly string[];
+  readonly languages: ReadonlyMap<Language, LanguageLexicon>;
+};
+
+const hasSpaces = (language: Language): boolean => language !== 'zh' && language !== 'ja';
+
+/** Splits a lexicon entry or a list entry the way texts are split. */
+export const entryWords = (entry: string): string[] =>
+  entry
+    .toLowerCase()
+    .split(/[\s\-'’,]+/u)
+    .filter((w) => w !== '');
+
+/** Reads the lexicon file; every line must be whole. */
+export function parseLexicon(text: string, source: string): Lexicon {
+  const concepts: string[] = [];
+  const tables = new Map(LANGUAGES.map((language) => [language, emptyTable()] as const));
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const match = /^([A-Z]+): (.*)$/.exec(line);
+    const columns = (match?.[2] ?? '').split(';');
+    if (match === null || columns.length !== LANGUAGES.length) {
+      throw new OrreryError('model', `${source}:${i + 1}: need NAME: and ${LANGUAGES.length} word lists parted by ";"`);
+    }
+    const concept = concepts.push(match[1]!) - 1;
+    for (const [k, language] of LANGUAGES.entries()) {
+      for (const entry of columns[k]!.split(',')) {
+        if (entry.trim() !== '') addEntry(tables.get(language)!, language, entry.trim().normalize('NFKC'), concept);
+      }
+    }
+  }
+  if (concepts.length === 0) throw new OrreryError('model', `${source}: no concept in the file`);
+  return { concepts, languages: tables };
+}
+
+type Table = {
+  stems: Map<string, number[]>;
+  beginnings: Map<string, number[]>;
+  phrases: Map<string, Phrase[]>;
+  strings: Map<string, string[]>;
+  words: Set<string>;
+};
+const emptyTable = (): Table => ({
+  stems: new Map(),
+  beginnings: new Map(),
+  phrases: new Map(),
+  strings: new Map(),
+  words: new Set(),
+});
+
+function push<V>(map: Map<string, V[]>, key: string, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else if (!list.includes(value)) list.push(value);
+}
+
+function addEntry(table: Table, language: Language, entry: string, concept: number): void {
+  if (!hasSpaces(language)) {
+    push(table.stems, entry, concept);
+    push(table.strings, entry[0]!, entry);
+    table.words.add(entry);
+    return;
+  }
+  const words = entryWords(entry);
+  for (const w of words) table.words.add(w.replace('*', ''));
+  const parts = words.map((w) =>
+    w.endsWith('*') ? { stem: w.slice(0, -1), isBeginning: true } : { stem: stemOf(w, language), isBeginning: false },
+  );
+  const first = parts[0]!;
+  if (parts.length === 1) push(first.isBeginning ? table.beginnings : table.stems, first.stem, concept);
+  else push(table.phrases, first.isBeginning ? `${first.stem}*` : first.stem, { rest: parts.slice(1), concept });
+}
+
+/** Shortest and longest beginning that is looked up. */
+const BEGINNING = { least: 2, most: 16 } as const;
+
+/** A word as the lexicon sees it. */
+export type LexiconWord = { readonly text: string; readonly stem: string; readonly language: Language };
+
+/** Concepts of each word of a text; phrases give their concept to all their words. */
+export function conceptsOf(words: readonly LexiconWord[], lexicon: Lexicon): number[][] {
+  const found: number[][] = words.map(() => []);
+  const add = (at: number, concept: number): void => {
+    if (!found[at]!.includes(concept)) found[at]!.push(concept);
+  };
+  for (const [i, word] of words.entries()) {
+    const table = lexicon.languages.get(word.language)!;
+    const keys = keysOf(word, table);
+    for (const key of keys) {
+      for (const phrase of table.phrases.get(key) ?? []) {
+        if (!phrase.rest.every((part, k) => fits(words[i + 1 + k], part))) continue;
+        for (let k = 0; k <= phrase.rest.length; k++) add(i + k, phrase.concept);
+      }
+    }
+    for (const concept of table.stems.get(word.stem) ?? []) add(i, concept);
+    for (const key of keys) {
+      if (key.endsWith('*')) for (const concept of table.beginnings.get(key.slice(0, -1)) ?? []) add(i, concept);
+    }
+  }
+  return found;
+}
+
+const fits = (word: LexiconWord | undefined, part: Part): boolean =>
+  word !== undefined && (part.isBeginning ? word.text.startsWith(part.stem) : word.stem === part.stem);
+
+/** The stem, and every beginning that the table knows, marked with a star. */
+function keysOf(word: LexiconWord, table: LanguageLexicon): string[] {
+  const keys = [word.stem];
+  for (let n = BEGINNING.least; n <= Math.min(BEGINNING.most, word.text.length); n++) {
+    const beginning = word.text.slice(0, n);
+    if (table.beginnings.has(beginning) || table.phrases.has(`${beginning}*`)) keys.push(`${beginning}*`);
+  }
+  return keys;
+}
+
+/** Longest lexicon word at a place of a text without spaces, or ''. */
+export function longestWord(text: string, at: number, language: Language, lexicon: Lexicon): string {
+  let best = '';
+  for (const word of lexicon.languages.get(language)!.strings.get(text[at]!) ?? []) {
+    if (word.length > best.length && text.startsWith(word, at)) best = word;
+  }
+  return best;
+}

@@ -1,0 +1,165 @@
+// The training task of the prompt classifier: batches of words as ids from the endless text source, binary cross-entropy,
+// and validation on blocks that the training never sees.
+import { type NdArray, type RandomStream, randomStream } from '../../base/index.ts';
+import { input, mean, mul, softplus, sub, type Tensor } from '../../graph/index.ts';
+import { type PromptNetConfig, promptNet } from '../../nets/index.ts';
+import type { TrainingTask } from '../../training/index.ts';
+import { type FeatureConfig, fillWindow, wordIds } from '../text/features.ts';
+import { type ReadingKnowledge, readWords } from '../text/read.ts';
+import { type Block, type LabelledText, textSource } from './corpus.ts';
+import { DISGUISES, disguise } from './disguises.ts';
+
+export type PromptTaskOptions = {
+  readonly net: PromptNetConfig;
+  readonly features: FeatureConfig;
+  readonly knowledge: ReadingKnowledge;
+  readonly train: readonly Block[];
+  readonly heldOut: readonly Block[];
+  readonly batch: number;
+  readonly seed: number;
+  /** Distinct texts of the training set. */
+  readonly texts: number;
+};
+
+/** Categories O1…O13. */
+export const CATEGORY_COUNT = 13;
+
+/** A text as rows of ids. */
+type Example = { readonly rows: readonly Int32Array[]; readonly category: number };
+
+export function promptTask(options: PromptTaskOptions): TrainingTask {
+  const { net, batch } = options;
+  const examples = makeExamples(options, options.train, options.texts, 'train');
+  const heldOut = makeExamples(options, options.heldOut, 1024, 'held out');
+  return {
+    name: 'orrery-guard',
+    loss(weights) {
+      const ids = input('ids', [batch, net.words, net.ids], 'i32');
+      const labels = input('labels', [batch, net.outputs]);
+      const share = input('share', [batch, net.outputs]);
+      const logits = promptNet(ids, net, weights);
+      return { loss: crossEntropy(logits, labels, share), metrics: {} };
+    },
+    batch(step) {
+      const random = randomStream(options.seed, `batch ${step}`);
+      const picked = Array.from({ length: batch }, () => examples[random.integer(0, examples.length - 1)]!);
+      return feedsOf(picked, options, random);
+    },
+    async validate(model) {
+      const session = await model.session('guard-validation', (weights) => ({
+        logits: promptNet(input('ids', [batch, net.words, net.ids], 'i32'), net, weights),
+      }));
+      const scores: { readonly score: number; readonly isUnsafe: boolean }[] = [];
+      for (let i = 0; i + batch <= heldOut.length; i += batch) {
+        const part = heldOut.slice(i, i + batch);
+        const { ids } = feedsOf(part, options) as { ids: NdArray };
+        const { logits } = await session.run({ ids });
+        for (const [k, one] of part.entries()) {
+          scores.push({ score: (logits!.data as Float32Array)[k * net.outputs]!, isUnsafe: one.category > 0 });
+        }
+      }
+      const auc = areaUnderCurve(scores);
+      return { score: auc, auc, missAt5: missRate(scores, 0.05) };
+    },
+  };
+}
+
+/** Mean of softplus(z) − y·z with weights per logit. */
+function crossEntropy(logits: Tensor, labels: Tensor, share: Tensor): Tensor {
+  return mean(mul(sub(softplus(logits), mul(labels, logits)), share));
+}
+
+function makeExamples(options: PromptTaskOptions, blocks: readonly Block[], count: number, label: string): Example[] {
+  const source = textSource(blocks);
+  const random = randomStream(options.seed, `texts ${label}`);
+  return Array.from({ length: count }, () => {
+    const one = source(random);
+    const isDisguised = one.language === 'en' && random.uniform() < 0.15;
+    const text = isDisguised ? disguise(one.text, random.pick(DISGUISES), random) : one.text;
+    return { rows: rowsOf({ ...one, text }, options), category: one.category };
+  });
+}
+
+function rowsOf({ text }: LabelledText, { knowledge, features }: PromptTaskOptions): Int32Array[] {
+  return wordIds(readWords(text, knowledge), knowledge.lexicon, features);
+}
+
+/** Ids, labels and weights of a batch; with a random stream also the noise of training. */
+function feedsOf(
+  examples: readonly Example[],
+  { net, features }: PromptTaskOptions,
+  random?: RandomStream,
+): Record<string, NdArray> {
+  const n = examples.length;
+  const ids = new Int32Array(n * net.words * net.ids);
+  const labels = new Float32Array(n * net.outputs);
+  const share = new Float32Array(n * net.outputs);
+  for (const [i, { rows, category }] of examples.entries()) {
+    const window = ids.subarray(i * net.words * net.ids, (i + 1) * net.words * net.ids);
+    const late = random === undefined ? 0 : random.integer(0, Math.max(0, rows.length - net.words));
+    fillWindow(window, rows, late, features);
+    if (random !== undefined) addNoise(window, net, features, random);
+    // Soft labels: no text is certain.
+    for (let k = 0; k < net.outputs; k++) {
+      const isOne = k === 0 ? category > 0 : k === category;
+      labels[i * net.outputs + k] = isOne ? 0.97 : 0.03;
+      share[i * net.outputs + k] = k === 0 ? 4 : 0.4;
+    }
+  }
+  return {
+    ids: { dtype: 'i32', shape: [n, net.words, net.ids], data: ids },
+    labels: { dtype: 'f32', shape: [n, net.outputs], data: labels },
+    share: { dtype: 'f32', shape: [n, net.outputs], data: share },
+  };
+}
+
+/**
+ * Words and ids left out. In a sixth of the texts only concepts remain: they are shared by all languages, so what is learned
+ * from English texts serves the others.
+ */
+function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: FeatureConfig, random: RandomStream): void {
+  const roll = random.uniform();
+  const onlyConcepts = roll < 0.17;
+  const noSpelling = roll > 0.85;
+  for (let t = 0; t < net.words; t++) {
+    const word = window.subarray(t * net.ids, (t + 1) * net.ids);
+    if (word[0] === 0) continue;
+    if (random.uniform() < 0.08) {
+      word.fill(0);
+      continue;
+    }
+    for (let f = 0; f < word.length; f++) {
+      const isConcept = word[f]! > 0 && word[f]! <= concepts;
+      if (onlyConcepts && !isConcept) word[f] = 0;
+      else if (noSpelling && f < 2) word[f] = 0;
+      else if (random.uniform() < (isConcept ? 0.1 : 0.15)) word[f] = 0;
+    }
+  }
+}
+
+type Scored = { readonly score: number; readonly isUnsafe: boolean };
+
+/** Share of pairs in which the unsafe text scores higher. */
+export function areaUnderCurve(scores: readonly Scored[]): number {
+  const sorted = [...scores].sort((a, b) => a.score - b.score);
+  let rankSum = 0;
+  let unsafe = 0;
+  for (const [i, one] of sorted.entries()) {
+    if (!one.isUnsafe) continue;
+    rankSum += i + 1;
+    unsafe++;
+  }
+  const safe = sorted.length - unsafe;
+  return unsafe === 0 || safe === 0 ? Number.NaN : (rankSum - (unsafe * (unsafe + 1)) / 2) / (unsafe * safe);
+}
+
+/** Share of unsafe texts below the threshold that refuses `refused` of the safe ones. */
+export function missRate(scores: readonly Scored[], refused: number): number {
+  const safe = scores
+    .filter((s) => !s.isUnsafe)
+    .map((s) => s.score)
+    .sort((a, b) => b - a);
+  const threshold = safe[Math.floor(refused * safe.length)] ?? 0;
+  const unsafe = scores.filter((s) => s.isUnsafe);
+  return unsafe.filter((s) => s.score <= threshold).length / Math.max(1, unsafe.length);
+}
