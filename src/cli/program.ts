@@ -5,6 +5,7 @@ import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
+import { guardCommand } from './commands/guard.ts';
 import { modelsCommand } from './commands/models.ts';
 import { runsCommand } from './commands/runs.ts';
 import { selftestCommand } from './commands/selftest.ts';
@@ -44,6 +45,7 @@ export function createProgram(session: Session = SILENT): Command {
     trainCommand,
     simulateCommand,
     selftestCommand,
+    guardCommand,
     modelsCommand,
     runsCommand,
     doctorCommand,

@@ -1,19 +1,17 @@
-// Reads weight files of public guard models: safetensors, sharded safetensors, or torch archives through a reader that runs nothing.
+// Reads weight files of public guard models: safetensors, sharded safetensors, torch archives; nothing in them is run.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type NdArray, OrreryError } from '../base/index.ts';
-import { openSafetensors } from '../formats/index.ts';
+import { openTensors } from '../formats/index.ts';
 
-/** All tensors of a file by key. */
+/** All tensors of a file by key; a torch archive may hold them under `model` or `state_dict`. */
 export function* readTensors(path: string): Generator<[string, NdArray]> {
-  if (!path.endsWith('.safetensors')) {
-    throw new OrreryError(
-      'unsupported',
-      `${path}: need a .safetensors file; write a .pt or .pth file out once as safetensors with the tool that made it`,
-    );
-  }
-  using file = openSafetensors(path);
-  for (const key of file.tensors.keys()) yield [key, file.read(key)];
+  using file = openTensors(path);
+  const keys = [...file.tensors.keys()];
+  const wrapper = ['model.', 'state_dict.'].find(
+    (prefix) => !path.endsWith('.safetensors') && keys.every((k) => k.startsWith(prefix)),
+  );
+  for (const key of keys) yield [wrapper === undefined ? key : key.slice(wrapper.length), file.read(key)];
 }
 
 /** Weight files of a model folder in the Hugging Face layout: one file, or the shards of an index. */

@@ -34,6 +34,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'training -> evaluation': 'model cards state the baselines and metrics of the benchmarks',
   'curation -> training': 'the shot detector is trained by the trainer',
   'curation -> worlds': 'clip embeddings come from the encoder of the shipped tokenizer',
+  'guardrail -> training': 'the prompt classifier and frame heads are trained by the one trainer',
   'evaluation -> simulation': 'scores compare with ground truth of simulated scenes',
   'evaluation -> worlds': 'a benchmark runs the model it scores',
 };

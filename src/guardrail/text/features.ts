@@ -23,8 +23,13 @@ export function wordIds(words: readonly Word[], lexicon: Lexicon, config: Featur
   const concepts = conceptsOf(words, lexicon);
   const room = config.table - 1 - config.concepts;
   const bucket = (text: string): number => 1 + config.concepts + (hash32(text) % room);
+  const seen = new Map<string, Int32Array>();
   return words.map((word, i) => {
+    const key = `${word.language}:${word.text}:${concepts[i]!.join()}`;
+    const known = seen.get(key);
+    if (known !== undefined) return known;
     const row = new Int32Array(config.ids);
+    seen.set(key, row);
     row[PLACES.word] = bucket(`w:${word.text}`);
     row[PLACES.stem] = bucket(`s:${word.stem}`);
     for (const [k, concept] of concepts[i]!.slice(0, PLACES.grams - PLACES.concepts).entries()) {

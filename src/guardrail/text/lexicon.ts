@@ -106,21 +106,33 @@ export function conceptsOf(words: readonly LexiconWord[], lexicon: Lexicon): num
   const add = (at: number, concept: number): void => {
     if (!found[at]!.includes(concept)) found[at]!.push(concept);
   };
+  const seen = new Map<string, Alone>();
   for (const [i, word] of words.entries()) {
-    const table = lexicon.languages.get(word.language)!;
-    const keys = keysOf(word, table);
-    for (const key of keys) {
-      for (const phrase of table.phrases.get(key) ?? []) {
-        if (!phrase.rest.every((part, k) => fits(words[i + 1 + k], part))) continue;
-        for (let k = 0; k <= phrase.rest.length; k++) add(i + k, phrase.concept);
-      }
+    const key = `${word.language}:${word.text}`;
+    const { phrases, concepts } = seen.get(key) ?? alone(word, lexicon);
+    if (!seen.has(key)) seen.set(key, { phrases, concepts });
+    for (const phrase of phrases) {
+      if (!phrase.rest.every((part, k) => fits(words[i + 1 + k], part))) continue;
+      for (let k = 0; k <= phrase.rest.length; k++) add(i + k, phrase.concept);
     }
-    for (const concept of table.stems.get(word.stem) ?? []) add(i, concept);
-    for (const key of keys) {
-      if (key.endsWith('*')) for (const concept of table.beginnings.get(key.slice(0, -1)) ?? []) add(i, concept);
-    }
+    for (const concept of concepts) add(i, concept);
   }
   return found;
+}
+
+/** What a word gives by itself: its concepts, and the phrases that may start with it. */
+type Alone = { readonly phrases: readonly Phrase[]; readonly concepts: readonly number[] };
+
+function alone(word: LexiconWord, lexicon: Lexicon): Alone {
+  const table = lexicon.languages.get(word.language)!;
+  const keys = keysOf(word, table);
+  const phrases = keys.flatMap((key) => table.phrases.get(key) ?? []);
+  const beginnings = keys.filter((key) => key.endsWith('*'));
+  const concepts = [
+    ...(table.stems.get(word.stem) ?? []),
+    ...beginnings.flatMap((key) => table.beginnings.get(key.slice(0, -1)) ?? []),
+  ];
+  return { phrases, concepts };
 }
 
 const fits = (word: LexiconWord | undefined, part: Part): boolean =>

@@ -36,37 +36,47 @@ type Piece = { readonly text: string; readonly start: number; readonly end: numb
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー々]+/gu;
 const LETTERS_ONLY = /^[\p{L}\p{M}]+$/u;
 
-/** Reads a text. Linear in its length but for short words in disguise. */
+/** Reads a text. Linear in its length but for short words in disguise; repeated words are read once. */
 export function readWords(original: string, knowledge: ReadingKnowledge): Word[] {
   const clean = cleanText(original);
   const latinShare = shareOfLatin(clean.text);
   const pieces: Piece[] = [];
   const memory = new Map<string, readonly string[]>();
+  const seen = new Map<string, readonly Piece[]>();
   const chunks = chunksOf(clean);
   for (let i = 0; i < chunks.length; i++) {
-    const run = singleLetters(chunks, i);
+    const chunk = chunks[i]!;
+    const run = chunk.text.length > 4 ? i : singleLetters(chunks, i);
     if (run > i + 2) {
-      const parts = chunks.slice(i, run);
-      pieces.push(...spelledOut(parts, knowledge));
+      pieces.push(...spelledOut(chunks.slice(i, run), knowledge));
       i = run - 1;
       continue;
     }
-    pieces.push(...readChunk(chunks[i]!, latinShare, knowledge, memory));
+    const known = seen.get(chunk.text);
+    if (known !== undefined) {
+      for (const piece of known) pieces.push({ ...piece, start: chunk.start, end: chunk.end });
+      continue;
+    }
+    const read = readChunk(chunk, latinShare, knowledge, memory);
+    seen.set(chunk.text, read);
+    pieces.push(...read);
   }
   const latin = latinLanguage(pieces.map((p) => p.text));
   const place = (at: number): number => clean.offsets[Math.min(at, clean.offsets.length - 1)] ?? 0;
-  return pieces.flatMap((piece): Word[] => {
+  const meant = new Map<string, readonly Pick<Word, 'text' | 'stem' | 'language'>[]>();
+  const meaning = (piece: Piece): readonly Pick<Word, 'text' | 'stem' | 'language'>[] => {
     const language = scriptLanguage(piece.text) ?? latin;
-    const text = latin === 'en' && language === 'en' ? mend(piece, knowledge, memory) : [piece.text];
-    return text.map((one) => ({
-      text: one,
-      stem: stemOf(one, language),
-      language,
-      start: place(piece.start),
-      end: place(piece.end - 1) + 1,
-      isDisguised: piece.isDisguised,
-    }));
-  });
+    const texts = language === 'en' ? mend(piece, knowledge, memory) : [piece.text];
+    return texts.map((text) => ({ text, stem: stemOf(text, language), language }));
+  };
+  const words: Word[] = [];
+  for (const piece of pieces) {
+    const list = meant.get(piece.text) ?? meaning(piece);
+    meant.set(piece.text, list);
+    const [start, end] = [place(piece.start), place(piece.end - 1) + 1];
+    for (const one of list) words.push({ ...one, start, end, isDisguised: piece.isDisguised });
+  }
+  return words;
 }
 
 function shareOfLatin(text: string): number {

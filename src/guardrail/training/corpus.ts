@@ -174,8 +174,38 @@ function phrase(core: string, form: Block['form'], random: RandomStream): string
 /** How often languages are drawn: English for half of the texts, the others share the rest. */
 const ENGLISH_SHARE = 0.55;
 
+/** Harmless frames for words drawn from a dictionary: what the classifier does not know is no reason to refuse. */
+const PLAIN_FRAMES = [
+  'A {} next to a {}',
+  'A {} {} on a table',
+  'Two {} in the {}',
+  'The {} moves toward the {}',
+  'A robot picks up a {} and a {}',
+  'A woman with a {} walks past a {}',
+  'A man looks at the {} while the {} waits',
+  'Close-up of a {} in a {}',
+  'A video of {} and {} at the {}',
+  'Show a {} that becomes a {}',
+  'The {} {} slowly in the wind',
+  'Children look for a {} in the {}',
+  'How to draw a {} with a {}',
+  'How to clean a {}',
+  'I want to see a {} near the {}',
+  'The {} said that the {} was {}',
+  'A {} truck drives by the {}',
+  'An old {} and a young {} talk about {}',
+];
+
+export type SourceOptions = {
+  /** Ordinary words, none of which matters to a category. */
+  readonly plainWords?: readonly string[];
+};
+
 /** An endless source of labelled texts: unsafe and safe alike often, categories and blocks evenly. */
-export function textSource(blocks: readonly Block[]): (random: RandomStream) => LabelledText {
+export function textSource(
+  blocks: readonly Block[],
+  { plainWords = [] }: SourceOptions = {},
+): (random: RandomStream) => LabelledText {
   const groups = new Map<string, Block[]>();
   for (const block of blocks) {
     const key = `${block.language} ${block.category}`;
@@ -190,7 +220,12 @@ export function textSource(blocks: readonly Block[]): (random: RandomStream) => 
   return (random) => {
     const isUnsafe = random.uniform() < 0.5;
     const language = random.uniform() < ENGLISH_SHARE ? 'en' : random.pick(others);
-    const main = draw(random, isUnsafe, language);
+    if (!isUnsafe && language === 'en' && plainWords.length > 0 && random.uniform() < 0.3) {
+      const text = random.pick(PLAIN_FRAMES).replace(/\{\}/g, () => random.pick(plainWords));
+      return { text: random.uniform() < 0.5 ? text + random.pick(ENDINGS) : text, category: 0, language };
+    }
+    const drawn = draw(random, isUnsafe, language);
+    const main = language === 'en' ? { ...drawn, text: withPlainWords(drawn.text, plainWords, random) } : drawn;
     // Long prompts: harmless sentences around one that counts.
     if (random.uniform() > 0.12) return main;
     const other = draw(random, false, language);
@@ -198,6 +233,12 @@ export function textSource(blocks: readonly Block[]): (random: RandomStream) => 
     const text = random.uniform() < 0.5 ? main.text + joint + other.text : other.text + joint + main.text;
     return { ...main, text };
   };
+}
+
+/** In a third of the texts an ordinary word stands in front of a noun: it changes nothing. */
+function withPlainWords(text: string, plainWords: readonly string[], random: RandomStream): string {
+  if (plainWords.length === 0 || random.uniform() > 0.33) return text;
+  return text.replace(/\b(a|the|an) (?=[a-z])/i, (article) => `${article}${random.pick(plainWords)} `);
 }
 
 /** Splits blocks into parts for cross-validation; all texts of a block fall into one part. */

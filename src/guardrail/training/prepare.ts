@@ -55,6 +55,20 @@ export function prepareWords(dir: string, blocks: readonly Block[]): { known: nu
   return { known: known.length, vocabulary: words.length };
 }
 
+/** Ordinary English words: known, not too long, and in none of the concepts that matter to a category. */
+export function plainWords(dir: string): string[] {
+  const path = join(dir, KNOWLEDGE_FILES.lexicon);
+  const english = parseLexicon(readFileSync(path, 'utf8'), path).languages.get('en')!;
+  const random = randomStream(2, 'plain words');
+  const isFree = (word: string): boolean => {
+    if (english.words.has(word) || english.stems.has(word)) return false;
+    for (let n = 3; n <= word.length; n++) if (english.beginnings.has(word.slice(0, n))) return false;
+    return true;
+  };
+  const words = knownWords().filter((w) => w.length >= 3 && w.length <= 10 && isFree(w));
+  return random.shuffle(words).slice(0, 40_000);
+}
+
 /** English words of the development dependency `word-list`. */
 function knownWords(): string[] {
   let folder: string;

@@ -17,6 +17,10 @@ export type PromptTaskOptions = {
   readonly heldOut: readonly Block[];
   readonly batch: number;
   readonly seed: number;
+  /** Ordinary words, see `textSource`. */
+  readonly plainWords: readonly string[];
+  /** Gets the scores of the held-out texts at each validation. */
+  readonly onScores?: (scores: readonly Scored[]) => void;
   /** Distinct texts of the training set. */
   readonly texts: number;
 };
@@ -49,7 +53,7 @@ export function promptTask(options: PromptTaskOptions): TrainingTask {
       const session = await model.session('guard-validation', (weights) => ({
         logits: promptNet(input('ids', [batch, net.words, net.ids], 'i32'), net, weights),
       }));
-      const scores: { readonly score: number; readonly isUnsafe: boolean }[] = [];
+      const scores: Scored[] = [];
       for (let i = 0; i + batch <= heldOut.length; i += batch) {
         const part = heldOut.slice(i, i + batch);
         const { ids } = feedsOf(part, options) as { ids: NdArray };
@@ -58,6 +62,7 @@ export function promptTask(options: PromptTaskOptions): TrainingTask {
           scores.push({ score: (logits!.data as Float32Array)[k * net.outputs]!, isUnsafe: one.category > 0 });
         }
       }
+      options.onScores?.(scores);
       const auc = areaUnderCurve(scores);
       return { score: auc, auc, missAt5: missRate(scores, 0.05) };
     },
@@ -70,7 +75,7 @@ function crossEntropy(logits: Tensor, labels: Tensor, share: Tensor): Tensor {
 }
 
 function makeExamples(options: PromptTaskOptions, blocks: readonly Block[], count: number, label: string): Example[] {
-  const source = textSource(blocks);
+  const source = textSource(blocks, { plainWords: options.plainWords });
   const random = randomStream(options.seed, `texts ${label}`);
   return Array.from({ length: count }, () => {
     const one = source(random);
@@ -132,12 +137,13 @@ function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: Featur
       const isConcept = word[f]! > 0 && word[f]! <= concepts;
       if (onlyConcepts && !isConcept) word[f] = 0;
       else if (noSpelling && f < 2) word[f] = 0;
-      else if (random.uniform() < (isConcept ? 0.1 : 0.15)) word[f] = 0;
+      else if (random.uniform() < (isConcept ? 0.1 : f < 2 ? 0.2 : 0.3)) word[f] = 0;
     }
   }
 }
 
-type Scored = { readonly score: number; readonly isUnsafe: boolean };
+/** Logit of a held-out text and its label. */
+export type Scored = { readonly score: number; readonly isUnsafe: boolean };
 
 /** Share of pairs in which the unsafe text scores higher. */
 export function areaUnderCurve(scores: readonly Scored[]): number {

@@ -1,0 +1,148 @@
+// The default semantic classifier: a small network over words, with thresholds chosen on our own texts.
+import { join } from 'node:path';
+import { z } from 'zod';
+import { f32, type GuardCategory, type NdArray, OrreryError, toF32 } from '../../base/index.ts';
+import { openSafetensors } from '../../formats/index.ts';
+import { compile, input } from '../../graph/index.ts';
+import type { ModelFolder } from '../../hub/index.ts';
+import { namedWeights, type PromptNetConfig, promptNet } from '../../nets/index.ts';
+import { openRuntime, type Session } from '../../runtime/index.ts';
+import { CATEGORY_CODES } from '../categories.ts';
+import { type FeatureConfig, fillWindow, windowStarts, wordIds } from './features.ts';
+import type { ReadingKnowledge, Word } from './read.ts';
+
+const count = z.int().positive();
+
+/** `config` of the model record. */
+export const promptModelConfig = z.object({
+  net: z.object({
+    words: count,
+    ids: count,
+    table: count,
+    width: count,
+    channels: count,
+    hidden: count,
+    outputs: z.literal(1 + CATEGORY_CODES.length),
+  }),
+  /** Concept ids at the front of the table. */
+  concepts: count,
+  /** Calibration: probability = sigmoid(slope·logit + offset), fitted on held-out texts. */
+  slope: z.number().positive(),
+  offset: z.number(),
+  /** Unsafe from this probability on. */
+  threshold: z.number().gt(0).lt(1),
+});
+export type PromptModelConfig = z.output<typeof promptModelConfig>;
+
+/** What the classifier thinks of a text. */
+export type PromptScore = {
+  /** Calibrated probability of "unsafe", the highest of all windows, 0…1. */
+  readonly probability: number;
+  /** Likeliest category of that window. */
+  readonly category: GuardCategory;
+};
+
+export type PromptClassifier = {
+  readonly version: string;
+  readonly threshold: number;
+  score(words: readonly Word[]): Promise<PromptScore>;
+  dispose(): Promise<void>;
+};
+
+/** Windows evaluated in one run. */
+const BATCHES = [1, 16] as const;
+
+/** The sizes of the input that belong to a network. */
+export const featuresOf = ({ net, concepts }: Pick<PromptModelConfig, 'net' | 'concepts'>): FeatureConfig => ({
+  words: net.words,
+  ids: net.ids,
+  table: net.table,
+  concepts,
+});
+
+/** Opens the classifier of a guard model folder. */
+export async function openPromptClassifier(
+  folder: ModelFolder,
+  knowledge: ReadingKnowledge,
+): Promise<PromptClassifier> {
+  const parsed = promptModelConfig.safeParse(folder.record.config);
+  if (!parsed.success || folder.record.kind !== 'orrery-guard') {
+    throw new OrreryError(
+      'model',
+      `${folder.dir}: no guard model (kind ${folder.record.kind}); name a folder such as orrery-guard`,
+    );
+  }
+  const config = parsed.data;
+  const features = featuresOf(config);
+  const weights = new Map<string, NdArray>();
+  {
+    using file = openSafetensors(join(folder.dir, 'model.safetensors'));
+    // Widened here once, not in every run.
+    for (const key of file.tensors.keys()) {
+      const value = file.read(key);
+      weights.set(key, f32(value.shape, toF32(value)));
+    }
+  }
+  const runtime = openRuntime({ threads: 1 });
+  const load = (batch: number): Promise<Session> => runtime.load(graphOf(config.net, batch, weights));
+  try {
+    const sessions = new Map(await Promise.all(BATCHES.map(async (n) => [n, await load(n)] as const)));
+    return {
+      version: folder.record.name,
+      threshold: config.threshold,
+      async score(words) {
+        if (words.length === 0) return { probability: 0, category: '-' };
+        const rows = wordIds(words, knowledge.lexicon, features);
+        const starts = windowStarts(rows.length, features.words);
+        const batch = starts.length === 1 ? BATCHES[0] : BATCHES[1];
+        let best: PromptScore = { probability: -1, category: '-' };
+        for (let at = 0; at < starts.length; at += batch) {
+          const part = starts.slice(at, at + batch);
+          const each = features.words * features.ids;
+          const ids = new Int32Array(batch * each);
+          for (const [i, start] of part.entries())
+            fillWindow(ids.subarray(i * each, (i + 1) * each), rows, start, features);
+          const fed: NdArray = { dtype: 'i32', shape: [batch, features.words, features.ids], data: ids };
+          const { logits } = await sessions.get(batch)!.run({ ids: fed }, { moveFeeds: true });
+          for (const i of part.keys()) {
+            const one = scoreOf((logits!.data as Float32Array).subarray(i * config.net.outputs), config);
+            if (one.probability > best.probability) best = one;
+          }
+        }
+        return best;
+      },
+      dispose: () => runtime.dispose(),
+    };
+  } catch (error) {
+    await runtime.dispose();
+    throw error;
+  }
+}
+
+/** The network as a graph with its weights inside. */
+export function graphOf(net: PromptNetConfig, batch: number, weights: ReadonlyMap<string, NdArray>) {
+  const ids = input('ids', [batch, net.words, net.ids], 'i32');
+  return compile(
+    { logits: promptNet(ids, net, namedWeights) },
+    {
+      name: 'orrery-guard',
+      weights: (name) => {
+        const value = weights.get(name);
+        if (value === undefined)
+          throw new OrreryError('model', `the guard model has no weight ${name}; restore its folder`);
+        return { kind: 'value', value };
+      },
+    },
+  );
+}
+
+/** Throws on NaN: a network that gives no numbers decides nothing. */
+function scoreOf(logits: Float32Array, { slope, offset, net }: PromptModelConfig): PromptScore {
+  const probability = 1 / (1 + Math.exp(-(slope * logits[0]! + offset)));
+  let category = 1;
+  for (let k = 1; k < net.outputs; k++) if (logits[k]! > logits[category]!) category = k;
+  if (!Number.isFinite(probability) || !Number.isFinite(logits[category]!)) {
+    throw new OrreryError('model', 'the prompt classifier gave NaN; its weights are damaged, restore the model folder');
+  }
+  return { probability, category: CATEGORY_CODES[category - 1]! };
+}

@@ -1,0 +1,53 @@
+// The text checkers of the default policy. A text is read once; the checkers share the words.
+import type { GuardCategory } from '../../base/index.ts';
+import type { Checker } from '../runner.ts';
+import { type Blocklist, findPhrases } from './blocklist.ts';
+import type { PromptClassifier } from './prompt-classifier.ts';
+import { type ReadingKnowledge, readWords, type Word } from './read.ts';
+
+/** A text and its words, read on first demand. */
+export type ReadText = { readonly text: string; words(): readonly Word[] };
+
+export function readOnce(text: string, knowledge: ReadingKnowledge): ReadText {
+  let words: readonly Word[] | undefined;
+  return {
+    text,
+    words: () => {
+      words ??= readWords(text, knowledge);
+      return words;
+    },
+  };
+}
+
+/** Keyword blocking. */
+export function blocklistChecker(list: Blocklist, knowledge: ReadingKnowledge, version: string): Checker<ReadText> {
+  return {
+    name: 'blocklist',
+    version,
+    check(subject) {
+      const [hit] = findPhrases(subject.words(), list, knowledge.lexicon);
+      if (hit === undefined) return { verdict: 'safe', reason: 'no list phrase' };
+      // The phrase itself stays inside: telling it would teach how to get around it.
+      return { verdict: 'unsafe', category: hit.category, score: 1, reason: 'a list phrase' };
+    },
+  };
+}
+
+/** The semantic classifier with one threshold, or one per category. */
+export function classifierChecker(
+  classifier: PromptClassifier,
+  options: { readonly threshold?: number; readonly thresholds?: Readonly<Record<string, number>> },
+): Checker<ReadText> {
+  const standard = options.threshold ?? classifier.threshold;
+  const thresholdOf = (category: GuardCategory): number => options.thresholds?.[category] ?? standard;
+  return {
+    name: 'classifier',
+    version: classifier.version,
+    async check(subject) {
+      const { probability, category } = await classifier.score(subject.words());
+      const isUnsafe = probability >= thresholdOf(category);
+      const reason = `probability ${probability.toFixed(3)}, threshold ${thresholdOf(category)}`;
+      return { verdict: isUnsafe ? 'unsafe' : 'safe', category: isUnsafe ? category : '-', score: probability, reason };
+    },
+  };
+}

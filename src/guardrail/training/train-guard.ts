@@ -1,0 +1,211 @@
+// Trains the prompt classifier by a recipe: word files, cross-validation over building blocks for calibration and threshold,
+// then the network on all blocks, and the model folder. Runs resume; folds that are done are not repeated.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { f32ToHalf, InputError, type NdArray, OrreryError } from '../../base/index.ts';
+import { writeFileAtomic, writeSafetensors } from '../../formats/index.ts';
+import { input } from '../../graph/index.ts';
+import { parseModelRecord } from '../../hub/index.ts';
+import { listWeights, promptNet } from '../../nets/index.ts';
+import { averagedWeights, runTraining, type TrainEvent } from '../../training/index.ts';
+import { KNOWLEDGE_FILES, loadKnowledge } from '../knowledge.ts';
+import { featuresOf } from '../text/prompt-classifier.ts';
+import { balancedThreshold, fitSigmoid, ratesAt } from './calibrate.ts';
+import { type Block, partOf, readBlocks } from './corpus.ts';
+import { guardCard } from './guard-card.ts';
+import { plainWords, prepareWords } from './prepare.ts';
+import { areaUnderCurve, promptTask, type Scored } from './prompt-task.ts';
+
+const count = z.int().positive();
+const positive = z.number().positive();
+
+export const guardRecipe = z.strictObject({
+  kind: z.literal('guard'),
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
+  /** Folder of the building blocks, relative to the recipe. */
+  corpus: z.string(),
+  /** Folder with the lexicon and the lists; gets the trained model. Relative to the recipe. */
+  model: z.string(),
+  /** Distinct texts of a training set. */
+  texts: count,
+  seed: z.int().nonnegative(),
+  batch: count,
+  steps: count,
+  /** Parts of the blocks, each held out once, and steps of each run. */
+  crossValidation: z.strictObject({ parts: z.int().min(2), steps: count }),
+  /** Misses per refusal at the chosen threshold. */
+  missesPerRefusal: positive,
+  net: z.strictObject({
+    words: count,
+    ids: count,
+    table: count,
+    width: count,
+    channels: count,
+    hidden: count,
+    outputs: z.literal(14),
+  }),
+  concepts: count,
+  schedule: z.strictObject({
+    lr: positive,
+    warmup: z.int().nonnegative(),
+    decayFrom: z.number().min(0).max(1),
+    floor: z.number().min(0).max(1),
+    ema: z.number().min(0).max(1),
+  }),
+  optimizer: z.strictObject({
+    beta1: z.number().min(0).max(1),
+    beta2: z.number().min(0).max(1),
+    eps: positive,
+    weightDecay: z.number().min(0),
+    clip: positive,
+  }),
+});
+export type GuardRecipe = z.output<typeof guardRecipe>;
+
+export type TrainGuardEvent =
+  | (TrainEvent & { readonly part: string })
+  | { readonly type: 'words'; readonly known: number; readonly vocabulary: number; readonly blocks: number }
+  | { readonly type: 'exported'; readonly dir: string; readonly threshold: number; readonly auc: number };
+
+export type TrainGuardOptions = {
+  /** Folder of checkpoints and fold scores. */
+  readonly out: string;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+};
+
+/** Reads and checks a recipe. */
+export function readGuardRecipe(path: string): GuardRecipe {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new OrreryError('data', `${path}: no readable recipe (${(cause as Error).message})`, { cause });
+  }
+  const parsed = guardRecipe.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new InputError(`${path}: ${issue.path.join('.') || 'recipe'}`, { got: issue.code, need: issue.message });
+}
+
+/** Trains by a recipe; yields events. */
+export async function* trainGuard(path: string, options: TrainGuardOptions): AsyncGenerator<TrainGuardEvent> {
+  const recipe = readGuardRecipe(path);
+  const at = (folder: string): string => resolve(dirname(path), folder);
+  const dir = at(recipe.model);
+  const blocks = readBlocks(at(recipe.corpus));
+  yield { type: 'words', ...prepareWords(dir, blocks), blocks: blocks.length };
+  const plain = plainWords(dir);
+  const knowledge = loadKnowledge(dir);
+  const { parts, steps: foldSteps } = recipe.crossValidation;
+  const run = async function* (
+    part: string,
+    steps: number,
+    train: readonly Block[],
+    heldOut: readonly Block[],
+    onScores?: (scores: readonly Scored[]) => void,
+  ): AsyncGenerator<TrainGuardEvent> {
+    const task = promptTask({
+      net: recipe.net,
+      features: featuresOf(recipe),
+      knowledge,
+      train,
+      heldOut,
+      batch: recipe.batch,
+      seed: recipe.seed,
+      texts: recipe.texts,
+      plainWords: plain,
+      ...(onScores === undefined ? {} : { onScores }),
+    });
+    const { decayFrom, ...schedule } = recipe.schedule;
+    const events = runTraining(task, {
+      folder: join(options.out, part),
+      seed: recipe.seed,
+      steps,
+      schedule: { ...schedule, decayFrom: Math.floor(decayFrom * steps), decayTo: steps },
+      optimizer: recipe.optimizer,
+      validateEvery: steps,
+      checkpointSeconds: 300,
+      recipe,
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    for await (const event of events) yield { ...event, part };
+  };
+
+  const pooled: Scored[] = [];
+  for (let fold = 0; fold < parts; fold++) {
+    const file = join(options.out, `fold-${fold}-scores.json`);
+    if (!existsSync(file)) {
+      const train = blocks.filter((b, i) => partOf(b, i, parts) !== fold);
+      const heldOut = blocks.filter((b, i) => partOf(b, i, parts) === fold);
+      let scores: readonly Scored[] = [];
+      yield* run(`fold-${fold}`, foldSteps, train, heldOut, (found) => {
+        scores = found;
+      });
+      mkdirSync(options.out, { recursive: true });
+      writeFileAtomic(file, JSON.stringify(scores));
+    }
+    pooled.push(...(JSON.parse(readFileSync(file, 'utf8')) as Scored[]));
+  }
+  yield* run(
+    'full',
+    recipe.steps,
+    blocks,
+    blocks.filter((_, i) => i % 7 === 0),
+  );
+  const { threshold, auc } = await exportGuard(recipe, options.out, dir, pooled, blocks.length);
+  yield { type: 'exported', dir, threshold, auc };
+}
+
+/** Writes weights, record and card. */
+async function exportGuard(
+  recipe: GuardRecipe,
+  out: string,
+  dir: string,
+  pooled: readonly Scored[],
+  blocks: number,
+): Promise<{ threshold: number; auc: number }> {
+  const { net } = recipe;
+  const specs = listWeights((w) => promptNet(input('ids', [1, net.words, net.ids], 'i32'), net, w));
+  const { weights, record } = await averagedWeights(join(out, 'full'), specs);
+  const tensors = specs.map(({ key, shape }): readonly [string, NdArray] => [
+    key,
+    { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) },
+  ]);
+  writeSafetensors(join(dir, 'model.safetensors'), tensors, { kind: 'orrery-guard', name: recipe.name });
+  const { slope, offset } = fitSigmoid(pooled);
+  const logit = balancedThreshold(pooled, recipe.missesPerRefusal);
+  const threshold = Math.round(1000 / (1 + Math.exp(-(slope * logit + offset)))) / 1000;
+  const { missed, refused } = ratesAt(pooled, logit);
+  const auc = areaUnderCurve(pooled);
+  const names = ['model.safetensors', ...Object.values(KNOWLEDGE_FILES)];
+  const files = Object.fromEntries(names.map((name) => [name, fileRecord(join(dir, name))]));
+  const scores = { heldOutTexts: pooled.length, auc, missed, refused, parts: recipe.crossValidation.parts };
+  const model = {
+    version: 1,
+    kind: 'orrery-guard',
+    name: recipe.name,
+    parameters: specs.reduce((n, s) => n + s.shape.reduce((a, b) => a * b, 1), 0),
+    config: { net, concepts: recipe.concepts, slope, offset, threshold },
+    training: { recipe, steps: record.step, hours: Math.round(record.seconds / 36) / 100, blocks },
+    scores,
+    licence: 'Apache-2.0',
+    files,
+  };
+  const text = `${JSON.stringify(model, null, 2)}\n`;
+  parseModelRecord(text, join(dir, 'model.json'));
+  writeFileAtomic(
+    join(dir, 'README.md'),
+    guardCard({ recipe, parameters: model.parameters, blocks, scores, threshold }),
+  );
+  writeFileAtomic(join(dir, 'model.json'), text);
+  return { threshold, auc };
+}
+
+function fileRecord(path: string): { sizeBytes: number; sha256: string } {
+  const bytes = readFileSync(path);
+  return { sizeBytes: statSync(path).size, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
