@@ -30,13 +30,24 @@ export type WeightSource =
   /** Written into the model. */
   | { readonly kind: 'value'; readonly value: NdArray };
 
+/** Kind of device that a graph is written for. */
+export type Target = 'cpu' | 'gpu';
+
 export type CompileOptions = {
   /** Source of each weight by name. Default: every weight is a run-time input. */
   readonly weights?: (name: string, type: TensorType) => WeightSource;
   /** True: only operators of the ONNX standard. Default false. */
   readonly standard?: boolean;
-  /** False: no `Scan` over blocks of long vectors, which is for the cache of a processor. Default true. */
-  readonly blocks?: boolean;
+  /**
+   * What the graph is written for. 'cpu' (default): long vectors in blocks that fit a processor's cache. 'gpu': without them,
+   * and without the parts of fused operators that are wrong there.
+   */
+  readonly target?: Target;
+  /**
+   * When weights that a file holds in a narrower type become float32: 'load' (default) once, which needs the memory of both
+   * forms; 'use' at every run just before they are used, so that the file stays mapped and one layer is wide at a time.
+   */
+  readonly widen?: 'load' | 'use';
   readonly name?: string;
 };
 
@@ -55,22 +66,33 @@ export type CompiledGraph = {
 
 const typeOf = ({ dtype, shape }: TensorType): TensorType => ({ dtype, shape });
 
+/** Bytes in a file from which on a weight is worth keeping as it is stored. */
+const LARGE_WEIGHT = 1 << 16;
+
 /** Names become parts of ONNX value names; anything odd would only confuse other tools. */
 const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 
 /** Compiles named outputs into one ONNX model. Equal graphs give equal bytes. */
 export function compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): CompiledGraph {
-  const { standard = false, blocks = true, weights = () => ({ kind: 'input' }) as const, name = 'orrery' } = options;
+  const {
+    standard = false,
+    target = 'cpu',
+    widen = 'load',
+    weights = () => ({ kind: 'input' }) as const,
+    name = 'orrery',
+  } = options;
   const names = Object.keys(outputs);
   const tensors = optimise(
     names.map((n) => outputs[n]!),
-    { standard, blocks },
+    { standard, target },
   );
 
   let nodes: OnnxNode[] = [];
   const initializers: OnnxInitializer[] = [];
   const inputs: OnnxValue[] = [];
   const files = new Set<string>();
+  /** Weights that are widened where they are used. */
+  const stored = new Set<string>();
   const valueNames = new Map<Node, readonly string[]>();
   const constants = new Map<string, string>();
   const bigConstants = new Map<object, string>();
@@ -108,7 +130,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
         if (outer === undefined) own.push({ name: id, dtype: type.dtype, shape: type.shape });
         return t;
       });
-      const results = optimise(build(placeholders), { standard });
+      const results = optimise(build(placeholders), { standard, target });
       const [outerNodes, outerCurrent] = [nodes, current];
       nodes = [];
       emit(results);
@@ -149,8 +171,31 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
       initializers.push({ name: id, dtype, shape: type.shape, source: { data: source.value.data } });
     }
     if (dtype === type.dtype) return id;
+    if (widen === 'use' && source.kind === 'file' && source.length >= LARGE_WEIGHT) {
+      stored.add(id);
+      return id;
+    }
+    return cast(id, type);
+  };
+
+  const cast = (id: string, type: TensorType): string => {
     current = 'widen';
     return e.node('Cast', [id], { to: ONNX_DTYPE[type.dtype] })[0]!;
+  };
+
+  /** The name of an input of `user`. A stored weight is widened here, and not before another input of `user` is known. */
+  const operand = (t: Tensor, user: Node): string => {
+    const id = nameOf(t);
+    if (!stored.has(id)) return id;
+    const first = user.inputs.find((i) => !isParam(i.node) && !isConstant(i.node) && i.dtype === 'f32');
+    if (first === undefined) return cast(id, t);
+    current = 'widen';
+    const [flat] = e.node('Reshape', [nameOf(first), e.ints([-1])]);
+    const [head] = e.node('Slice', [flat!, e.ints([0]), e.ints([1])]);
+    const [isNan] = e.node('IsNaN', [head!]);
+    // Both branches are the weight's own shape; only a run can tell, so the runtime cannot widen it early.
+    const [shape] = e.node('Where', [isNan!, e.ints(t.shape), e.ints(t.shape)]);
+    return cast(e.node('Reshape', [id, shape!])[0]!, t);
   };
 
   const nameOf = (t: Tensor): string => valueNames.get(t.node)![t.index]!;
@@ -170,7 +215,9 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
         valueNames.set(node, [e.constant(node.attrs.value)]);
       } else {
         current = plain(node.op.name);
-        valueNames.set(node, node.op.onnx(e, node.inputs.map(nameOf), node));
+        const ins = node.inputs.map((t) => operand(t, node));
+        current = plain(node.op.name);
+        valueNames.set(node, node.op.onnx(e, ins, node));
       }
     }
   };
@@ -184,7 +231,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
   const copies: OnnxNode[] = [];
   for (const [i, t] of tensors.entries()) {
     const id = names[i]!;
-    const value = nameOf(t);
+    const value = stored.has(nameOf(t)) ? cast(nameOf(t), t) : nameOf(t);
     if (written.has(value) && !renamed.has(value)) renamed.set(value, id);
     else copies.push({ type: 'Identity', name: `out_${id}`, domain: '', inputs: [value], outputs: [id], attrs: {} });
     onnxOutputs.push({ name: id, dtype: t.dtype, shape: t.shape });
@@ -213,7 +260,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
 /** The passes in order. Exported for tests and for counting. */
 export function optimise(
   outputs: readonly Tensor[],
-  options: { readonly standard: boolean; readonly blocks?: boolean },
+  options: { readonly standard: boolean; readonly target?: Target },
 ): Tensor[] {
   const unfolded = unfold(outputs, options);
   const merged = mergeEqual(unfolded);

@@ -58,6 +58,7 @@ import {
   repeat,
   reshape,
   rmsNorm,
+  rmsNormPlain,
   rope,
   scatterElements,
   scatterRows,
@@ -426,6 +427,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   rmsNorm: [
     { shapes: [[3, 5], [5]], build: (x, w) => rmsNorm(x, w) },
     { shapes: [[2, 2, 4], [4]], build: (x, w) => rmsNorm(x, w, 1e-2) },
+    { shapes: [[2, 3, 4]], build: (x) => rmsNormPlain(x) },
   ],
   attention: [
     {
@@ -517,6 +519,20 @@ describe('gradients of single ops', () => {
   });
   it.each(Object.entries(CASES))('%s', async (_, cases) => {
     for (const [i, c] of cases.entries()) await check(c, 11 + i);
+  });
+  it('computes the gradients of long activations block by block as in one piece', async () => {
+    const x = input('x', [8, 65536]);
+    const y = silu(x);
+    const a = gradients(mean(mul(add(y, gelu(x)), y)), [x])[0]!;
+    const blocked = compile({ a });
+    const whole = compile({ a }, { target: 'gpu' });
+    expect([blocked.operators['Scan'], whole.operators['Scan']]).toEqual([2, undefined]);
+    const feeds = { x: draw(randomStream(3, 'long'), [8, 65536], 'any') };
+    const [p, q] = [await (await runtime.load(blocked)).run(feeds), await (await runtime.load(whole)).run(feeds)];
+    const [g, h] = [p['a']!.data as Float32Array, q['a']!.data as Float32Array];
+    let worst = 0;
+    for (let i = 0; i < g.length; i++) worst = Math.max(worst, Math.abs(g[i]! - h[i]!));
+    expect(worst).toBeLessThan(1e-11);
   });
   it('does not flow through stopGradient', async () => {
     const x = input('x', [2]);

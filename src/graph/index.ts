@@ -1,5 +1,12 @@
 // Layer 1: symbolic tensors, ops, gradients, and the ONNX writer. Builds graphs; runs nothing.
-export { type CompiledGraph, type CompileOptions, compile, optimise, type WeightSource } from './compile.ts';
+export {
+  type CompiledGraph,
+  type CompileOptions,
+  compile,
+  optimise,
+  type Target,
+  type WeightSource,
+} from './compile.ts';
 export { gradients, recompute, unfusedOf, vectorJacobian } from './gradients.ts';
 export { type OnnxValue, ProtoWriter } from './onnx/protobuf.ts';
 export type { Emit, GradArgs, OnnxAttr, Op } from './op.ts';

@@ -29,7 +29,7 @@ export function rewrite(
  * Replaces fused nodes by their unfused definition where needed: always where the op can only be written so, for standard
  * export where it has no standard operator, and where gradients already use inner values (so forward work is not done twice).
  */
-export function unfold(outputs: readonly Tensor[], options: { standard: boolean; blocks?: boolean }): Tensor[] {
+export function unfold(outputs: readonly Tensor[], options: { standard: boolean; target?: 'cpu' | 'gpu' }): Tensor[] {
   let current = [...outputs];
   for (;;) {
     const order = topologicalOrder(current);
@@ -38,7 +38,7 @@ export function unfold(outputs: readonly Tensor[], options: { standard: boolean;
       if (node.op.unfused === undefined) return false;
       if (node.op.name === 'recompute' || node.op.name === 'gatherRows') return true;
       if (options.standard && node.op.contrib === true) return true;
-      if (options.blocks === false && node.op.name === 'blockwise') return true;
+      if (options.target === 'gpu' && (node.op.name === 'blockwise' || hasBrokenStatistics(node, order))) return true;
       if (node.unfused === undefined) return false;
       const borders = new Set(node.inputs.map((t) => t.node));
       return topologicalOrder(node.unfused, borders).some(
@@ -64,6 +64,11 @@ export function unfold(outputs: readonly Tensor[], options: { standard: boolean;
     };
     current = visit(current);
   }
+}
+
+/** The WebGPU kernel of RMSNorm leaves its second output, 1/√(mean x² + ε), unwritten: only gradients read it. */
+function hasBrokenStatistics(node: Node, order: readonly Node[]): boolean {
+  return node.op.name === 'rmsNorm' && order.some((user) => user.inputs.includes(node.outputs[1]!));
 }
 
 /** Merges equal nodes: same op, same attributes, same inputs; constants by content. */

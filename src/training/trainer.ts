@@ -269,7 +269,7 @@ function loadStep(
   return runtime.load(
     compile(
       trainingStep(specs, (w) => task.loss((key) => w(key)), optimizer),
-      { name: task.name, blocks: runtime.device === 'cpu' },
+      { name: task.name, target: runtime.device === 'cpu' ? 'cpu' : 'gpu' },
     ),
   );
 }
