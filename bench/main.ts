@@ -3,6 +3,7 @@ import { benchCuration } from './curation.ts';
 import { benchEngine } from './engine.ts';
 import { benchEvaluation } from './evaluation.ts';
 import type { Figure } from './measure.ts';
+import { benchMemory } from './memory.ts';
 import { benchNano } from './nano.ts';
 import { benchNets } from './nets.ts';
 import { benchRender } from './render.ts';
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure
   curation: benchCuration,
   engine: benchEngine,
   evaluation: benchEvaluation,
+  memory: benchMemory,
   nano: () => benchNano(),
   nets: benchNets,
   render: () => benchRender(),

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { f32 } from '../base/index.ts';
 import {
@@ -68,6 +71,41 @@ it('gives results that are also inputs, constants or given twice', async () => {
   const out = await session.run({ x: f32([2], [1, 2]) }, { fetch: ['e', 'd', 'b', 'c', 'a'] });
   const numbers = Object.fromEntries(Object.entries(out).map(([n, v]) => [n, Array.from(v.data as Float32Array)]));
   expect(numbers).toEqual({ a: [1, 2], b: [2, 4], c: [2, 4], d: [3, 5], e: [7] });
+});
+
+it('keeps narrow weights of a file as they are stored, with equal results', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'orrery-stored-'));
+  try {
+    const side = 256;
+    const bits = Uint16Array.from(
+      { length: 2 * side * side },
+      (_, i) => ((i % 2) << 15) | (0x3c00 + ((i * 7919) % 128)),
+    );
+    writeFileSync(join(folder, 'w.bin'), bits);
+    const bytes = 2 * side * side;
+    const weights = (id: string) =>
+      ({ kind: 'file', file: 'w.bin', offset: id === 'a' ? 0 : bytes, length: bytes, dtype: 'bf16' }) as const;
+    const x = input('x', [3, side]);
+    const [a, b] = [param('a', [side, side]), param('b', [side, side])];
+    // Used once, used twice, used with nothing but weights, and given as it is.
+    const outs = { y: linear(silu(linear(x, a)), a), z: linear(x, mul(b, 2)), w: b };
+    await using runtime = openRuntime({ threads: 1 });
+    const feeds = {
+      x: f32(
+        [3, side],
+        Float32Array.from({ length: 3 * side }, (_, i) => Math.sin(i)),
+      ),
+    };
+    const run = async (widen: 'load' | 'use') =>
+      (await runtime.load(compile(outs, { weights, widen }), { folder })).run(feeds);
+    const [wide, stored] = [await run('load'), await run('use')];
+    for (const name of ['y', 'z', 'w']) {
+      const [p, q] = [wide[name]!.data as Float32Array, stored[name]!.data as Float32Array];
+      for (let i = 0; i < p.length; i++) expect(Math.abs(p[i]! - q[i]!)).toBeLessThan(1e-5 * (1 + Math.abs(p[i]!)));
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 it('writes fused and standard forms that agree', async () => {

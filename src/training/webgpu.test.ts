@@ -97,5 +97,5 @@ describe.skipIf(problem !== '')('training on WebGPU', () => {
       expect(worst).toBeLessThan(0.01);
     }
     // The software driver compiles a shader for each kind of kernel.
-  }, 240_000);
+  }, 600_000);
 });
