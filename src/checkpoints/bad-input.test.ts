@@ -26,9 +26,9 @@ import {
   torchZip,
   tuple,
 } from '../../test/fixtures/pickler.ts';
-import { exitCodeOf, f32, type NdArray, OrreryError } from '../base/index.ts';
+import { exitCodeOf, f32, type NdArray, OrreryError, randomStream } from '../base/index.ts';
 import { shippedModels } from '../hub/index.ts';
-import { convertCheckpoint, exportOnnx, verifyModel } from './index.ts';
+import { convertCheckpoint, exportOnnx, openCheckpoint, verifyModel } from './index.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'orrery-bad-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -312,7 +312,7 @@ const WRONG: readonly Row[] = [
       shippedCopy('orrery-nano', (r) => {
         r.version = 7;
       }),
-    [/model\.json: version/, /restore the model folder or correct the record/],
+    [/model\.json: version is 7, this release reads version 1; update orrery/],
   ],
 ];
 
@@ -331,6 +331,67 @@ test.each(WRONG)('convert refuses %s', async (_name, make, says) => {
   expect(exitCodeOf(error)).toBe(4);
   expect(existsSync(target)).toBe(false);
   expect(readdirSync(join(target, '..'))).toEqual([]);
+});
+
+test('mangled keys, shapes and types of every family end in one clean error or none', () => {
+  const random = randomStream(11);
+  const seeds = [dit, tokenizer, parityCase('checkpoint_layouts').weights];
+  let refused = 0;
+  for (let i = 0; i < 90; i++) {
+    const tensors = new Map(seeds[i % seeds.length]!);
+    for (let k = random.integer(1, 3); k > 0; k--) {
+      const key = random.pick([...tensors.keys()]);
+      const value = tensors.get(key)!;
+      tensors.delete(key);
+      const kind = random.integer(0, 4);
+      const other = key.replace(/\d+/, String(random.pick([0, 7, 99, 999_999_999])));
+      const shape =
+        kind === 1
+          ? [value.data.length]
+          : kind === 2
+            ? [...value.shape, 1]
+            : kind === 3
+              ? [1]
+              : [...value.shape].reverse();
+      if (kind > 0)
+        tensors.set(
+          kind === 4 ? other : key,
+          f32(
+            shape,
+            (value.data as Float32Array).slice(
+              0,
+              shape.reduce((a, b) => a * b, 1),
+            ),
+          ),
+        );
+    }
+    const path = saveSafetensors(join(dir, 'mangled.safetensors'), tensors);
+    try {
+      using checkpoint = openCheckpoint(path);
+      if (checkpoint.misfit.missing.length + checkpoint.misfit.extra.length + checkpoint.misfit.wrong.length > 0)
+        refused++;
+    } catch (error) {
+      if (!(error instanceof OrreryError) || error.code === 'internal') throw error;
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(60);
+});
+
+test.each([
+  [{ n_layers: 1e9 }, 'checkpoint_layouts', /n_layers is 1000000000, need a whole number from 1 to 200/],
+  [
+    { model_channels: 32, num_heads: 2, num_blocks: 1e9, max_frames: 1, max_img_h: 2, max_img_w: 2 },
+    'train_v2w',
+    /blocks is 1000000000/,
+  ],
+  [
+    { channels_mult: [1, 2], kind: 'CV', num_res_blocks: 1e8 },
+    'cv_4x8x8_patch4_two_level',
+    /blocks per level is 100000000/,
+  ],
+])('options that would take for ever are refused: %j', (config, name, message) => {
+  expect(() => openCheckpoint(torch(parityCase(name).weights), { config })).toThrow(message);
 });
 
 test('--lenient leaves unknown keys out, but no missing ones pass', async () => {

@@ -122,12 +122,13 @@ function recognise(
   const given = options.config ?? (folder === undefined ? usableConfig(files.config, spelling) : undefined);
   const stored = folder?.record.config as { network?: unknown } | undefined;
 
-  const { network, tensors, expected } =
+  const { network, tensors, expected } = described(path, () =>
     spelling.family === 'cosmos-tokenizer'
       ? openTokenizer(joined, spelling, given, stored as CosmosTokenizerConfig | undefined, path)
       : spelling.family === 'general-dit'
         ? openDit(joined, spelling, given, stored as GeneralDitConfig | undefined, path, notes)
-        : openAutoregressive(joined, spelling, given, stored as AutoregressiveOptions | undefined, path, notes);
+        : openAutoregressive(joined, spelling, given, stored as AutoregressiveOptions | undefined, path, notes),
+  );
   const isUnused =
     spelling.family === 'cosmos-tokenizer'
       ? isUnusedTokenizerKey
@@ -249,6 +250,33 @@ function usableConfig(
   return marks[spelling.family].some((name) => name in config) ? config : undefined;
 }
 
+/** Numbers from a file go into the building of a network; what cannot be built is the file's fault, not a bug. */
+function described(path: string, open: () => Opened): Opened {
+  try {
+    return open();
+  } catch (error) {
+    const isSaid = error instanceof OrreryError && error.code !== 'internal';
+    if (isSaid) throw error;
+    const reason = (error as Error).message.replace(/^internal error: |; please report this$/g, '');
+    throw new OrreryError(
+      'model',
+      `${path}: its shapes and options do not make a network (${reason}); it is damaged or of another kind: fetch it again, or pass --config`,
+      { cause: error },
+    );
+  }
+}
+
+/** Refuses counts that would only take time. */
+function requireModest(counts: Readonly<Record<string, readonly [count: number, limit: number]>>, path: string): void {
+  for (const [name, [count, limit]] of Object.entries(counts)) {
+    if (Number.isInteger(count) && count >= 1 && count <= limit) continue;
+    throw new OrreryError(
+      'model',
+      `${path}: ${name} is ${count}, need a whole number from 1 to ${limit}; correct the config`,
+    );
+  }
+}
+
 type Opened = { readonly network: Network; readonly tensors: Tensors; readonly expected: readonly Expected[] };
 type Given = Readonly<Record<string, unknown>> | undefined;
 
@@ -282,6 +310,7 @@ function openTokenizer(
       : 'encoder_block_out_channels' in given
         ? diffusersTokenizerConfig(given)
         : cosmosTokenizerConfig(given));
+  requireModest({ levels: [config.channelsMult.length, 8], 'blocks per level': [config.resBlocks, 16] }, path);
   const expected = tokenizerWeights(config);
   return {
     network: { family: 'cosmos-tokenizer', config },
@@ -314,6 +343,15 @@ function openDit(
       : 'num_attention_heads' in given
         ? diffusersDitConfig(given)
         : generalDitConfig(given));
+  requireModest(
+    {
+      blocks: [config.blocks, 200],
+      heads: [config.heads, 1000],
+      'sub-blocks': [config.subBlocks.length, 8],
+      views: [config.views?.count ?? 1, 64],
+    },
+    path,
+  );
   const expected = ditWeights(config);
   const named = layout === 'diffusers' ? renamed(keyed, expected, (key) => ditName(key, layout)) : keyed;
   return { network: { family: 'general-dit', config }, expected, tensors: named };
@@ -346,6 +384,15 @@ function openAutoregressive(
       ...read,
       ...Object.fromEntries(known.flatMap((name) => (given?.[name] === undefined ? [] : [[name, given[name]]]))),
     } as AutoregressiveOptions);
+  requireModest(
+    {
+      n_layers: [config.n_layers, 200],
+      n_heads: [config.n_heads, 1000],
+      n_kv_heads: [config.n_kv_heads, 1000],
+      insert_cross_attn_every_k_layers: [config.insert_cross_attn_every_k_layers, 200],
+    },
+    path,
+  );
   return { network: { family: 'autoregressive', config }, expected: autoregressiveWeights(config), tensors: keyed };
 }
 

@@ -1,4 +1,5 @@
 // What the parts of this folder pass around: the tensors of a checkpoint under the keys of its network.
+import { OrreryError } from '../base/index.ts';
 import type { TensorInfo, TensorPlace } from '../formats/index.ts';
 
 /** Kinds of networks that public checkpoints hold. */
@@ -50,12 +51,22 @@ export function prefixOf(keys: Iterable<string>, marker: string): string | undef
   return undefined;
 }
 
-/** One more than the highest number that a pattern's first group takes; 0 without a match. */
-export function countOf(keys: Iterable<string>, pattern: RegExp): number {
+/**
+ * One more than the highest number that a pattern's first group takes; 0 without a match.
+ * @param limit more than any network of the family has: a file that claims more would only cost time and memory
+ */
+export function countOf(keys: Iterable<string>, pattern: RegExp, limit: number): number {
   let count = 0;
   for (const key of keys) {
     const match = pattern.exec(key);
-    if (match !== null) count = Math.max(count, Number(match[1]) + 1);
+    if (match === null) continue;
+    count = Math.max(count, Number(match[1]) + 1);
+    if (count > limit) {
+      throw new OrreryError(
+        'model',
+        `key ${key} would make ${count} parts, need at most ${limit}; the file is damaged`,
+      );
+    }
   }
   return count;
 }

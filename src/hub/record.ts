@@ -57,6 +57,13 @@ export function parseModelRecord(text: string, source: string): ModelRecord {
   const result = modelRecordSchema.safeParse(value);
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0]!;
+  const version = (value as { version?: unknown } | null)?.version;
+  if (path[0] === 'version') {
+    throw new OrreryError(
+      'model',
+      `${source}: version is ${JSON.stringify(version)}, this release reads version 1; update orrery, or convert the model again with this release`,
+    );
+  }
   const where = path.length === 0 ? 'the record' : path.join('.');
   throw new OrreryError('model', `${source}: ${where}: ${message}; restore the model folder or correct the record`, {
     cause: result.error,

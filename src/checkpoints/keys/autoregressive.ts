@@ -96,7 +96,7 @@ export function autoregressiveOptionsOf(tensors: Tensors, path: string): Autoreg
   };
   const headWidth = find('layers.0.attention.q_norm')?.[0] ?? 128;
   const [embeddingRows, dim] = shape('tok_embeddings') as [number, number];
-  const layers = countOf(keys, /^layers\.(\d+)\./);
+  const layers = countOf(keys, /^layers\.(\d+)\./, 200);
   const cross = Array.from({ length: layers }, (_, i) => i).filter(
     (i) => find(`layers.${i}.cross_attention.wq`) !== undefined,
   );

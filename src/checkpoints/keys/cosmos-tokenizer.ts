@@ -63,7 +63,7 @@ export function tokenizerConfigOf(tensors: Tensors, path: string): CosmosTokeniz
   const isVideo = convIn.length === 5;
   const patch = Math.round((convIn[1]! / 3) ** (isVideo ? 1 / 3 : 1 / 2));
   const channels = convIn[0]!;
-  const levels = countOf(keys, /^encoder\.down\.(\d+)\./);
+  const levels = countOf(keys, /^encoder\.down\.(\d+)\./, 8);
   const quant = shape('quant_conv');
   const postQuant = shape('post_quant_conv');
   const isDiscrete = quant[0] === 6 && postQuant[1] === 6;
@@ -81,7 +81,7 @@ export function tokenizerConfigOf(tensors: Tensors, path: string): CosmosTokeniz
     kind: `${isDiscrete ? 'D' : 'C'}${isVideo ? 'V' : 'I'}`,
     channels,
     channels_mult: Array.from({ length: levels }, (_, i) => shape(`encoder.down.${i}.block.0.conv1`)[0]! / channels),
-    num_res_blocks: countOf(keys, /^encoder\.down\.0\.block\.(\d+)\./),
+    num_res_blocks: countOf(keys, /^encoder\.down\.0\.block\.(\d+)\./, 16),
     patch_size: patch,
     spatial_compression: spatial,
     temporal_compression: temporal,

@@ -157,8 +157,8 @@ export function ditConfigOf(tensors: Tensors, spelling: Spelling, path: string, 
     return found;
   };
   const [width, patched] = shape('x_embedder.proj.1.weight') as [number, number];
-  const blocks = countOf(keys, /^blocks\.block(\d+)\./);
-  const subBlocks = Array.from({ length: countOf(keys, /^blocks\.block0\.blocks\.(\d+)\./) }, (_, j): SubBlock => {
+  const blocks = countOf(keys, /^blocks\.block(\d+)\./, 200);
+  const subBlocks = Array.from({ length: countOf(keys, /^blocks\.block0\.blocks\.(\d+)\./, 8) }, (_, j): SubBlock => {
     if (find(`blocks.block0.blocks.${j}.block.layer1.weight`) !== undefined) return 'mlp';
     return isCross(j, width, find) ? 'ca' : 'fa';
   });
