@@ -87,7 +87,8 @@ const TOKENIZER_LIMITS = [
 
 const WORLD_LIMITS = [
   '- It knows one narrow world: one to three coloured balls, boxes or cylinders on a floor, a ramp or a trough, still camera.',
-  '- Its physics is learnt from few examples: objects can smear, break up, stop early or pass into each other.',
-  '- Given a real video it mostly holds the last frame; it has never seen one.',
-  '- Captions outside the words of its training are ignored in part. No guardrail is part of the model.',
+  '- Its physics is learnt from few examples: objects smear when they touch, can break up, stop early or pass into each other.',
+  '- Worlds from a sentence are coarse: lumps of the right colours more than clean balls, and other words mean little to it.',
+  '- It has never seen a real video: there it lets things go on as they move and adds little.',
+  '- No guardrail is part of the model; `orrery generate` puts one around it.',
 ];
