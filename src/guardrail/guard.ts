@@ -176,6 +176,9 @@ function openVideoStage(policy: GuardPolicy): VideoStage {
   };
 }
 
+/** Shortest side of frames in which faces are looked for, in pixels. */
+const LEAST_SIDE = 160;
+
 /** Finds faces, follows them over time and hides them in a copy of the frames. */
 async function editFaces(
   frames: GuardFrames,
@@ -206,6 +209,9 @@ async function editFaces(
       if (faces.kind === 'broken') return { verdict: 'error', reason: faces.reason };
       if (faces.kind !== 'ready') return { verdict: 'not-configured', reason: faces.reason };
       const [t, height, width] = given.shape;
+      // Nobody can be recognised in so few pixels, and the detector would see faces in balls.
+      if (Math.min(width, height) < LEAST_SIDE)
+        return { verdict: 'safe', reason: 'frames too small to show a recognisable face' };
       const each = height * width * 3;
       const found: Awaited<ReturnType<typeof faces.detector.detect>> = [];
       for (let i = 0; i < t; i++) {

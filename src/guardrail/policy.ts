@@ -63,7 +63,7 @@ export const policySchema = z.strictObject({
       /** Flashes per second from which a video is refused; the limit of broadcasting and web rules is 3. */
       maxFlashesPerSecond: z.number().min(0).default(3),
       /** What a flashing video means. */
-      onFlash: z.enum(['block', 'warn']).default('block'),
+      onFlash: z.enum(['block', 'warn']).default('warn'),
       /** Refuse videos that are black from start to end. */
       blockBlack: z.boolean().default(true),
     })

@@ -2,12 +2,13 @@
 // takes one step; videos longer than the model's window go on from their own last frames.
 import { rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { InputError, throwIfAborted } from '../base/index.ts';
+import { type Guardrail, InputError, throwIfAborted } from '../base/index.ts';
 import { createRunFolder, type RunFolder } from '../hub/index.ts';
 import { contactSheet, encodeMp4, type Frames, readFrames } from '../media/index.ts';
 import type { Device } from '../runtime/index.ts';
 import { generateCosmos } from './cosmos/generate.ts';
 import { isCosmosModel } from './cosmos/open-model.ts';
+import { guardFrames, guardTexts } from './guarded.ts';
 import { nextFrames, stepsFor } from './nano-window.ts';
 import { type OpenedNano, openNano } from './open-nano.ts';
 import { CONDITIONS } from './orrery-nano.ts';
@@ -20,6 +21,8 @@ export type GenerateOptions = {
   readonly threads?: number;
   /** Yield preview frames after every n-th step; 0 = never. Default 0. */
   readonly previewEvery?: number;
+  /** Checks texts and frames. `noGuardrail()` of the base switches it off; the record says so. */
+  readonly guardrail: Guardrail;
   readonly signal?: AbortSignal;
 };
 
@@ -30,7 +33,8 @@ export type GenerateEvent =
       readonly model: string;
       readonly parameters: number;
       readonly device: Device;
-      readonly guardrail: 'none';
+      /** Name of the guardrail's policy. */
+      readonly guardrail: string;
     }
   | { readonly type: 'stage'; readonly name: 'load' | 'read' | 'encode' | 'sample' | 'decode' | 'write' }
   | {
@@ -58,10 +62,11 @@ export type GenerateEvent =
 const CONTEXT = CONDITIONS.nine.frames;
 
 /** Generates `request.count` videos; yields events. The run folder holds everything to repeat it. */
-export async function* generate(request: unknown, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+export async function* generate(request: unknown, options: GenerateOptions): AsyncGenerator<GenerateEvent> {
   const resolved = parseRequest(request);
   const { signal } = options;
   throwIfAborted(signal);
+  await guardTexts(resolved, options);
   if (isCosmosModel(resolved.model)) {
     yield* generateCosmos(request, resolved, options);
     return;
@@ -83,13 +88,13 @@ export async function* generate(request: unknown, options: GenerateOptions = {})
       model: nano.record.name,
       parameters: nano.record.parameters,
       device: nano.runtime.device,
-      guardrail: 'none',
+      guardrail: options.guardrail.policy,
     };
-    const given = yield* readInput(resolved, nano, signal);
+    const given = yield* readInput(resolved, nano, options);
     for (let i = 0; i < resolved.count; i++) yield* one(resolved, i, given, nano, run, options);
     run.write('result.json', {
       status: 'completed',
-      guardrail: 'none',
+      guardrail: options.guardrail.policy,
       videos: Array.from({ length: resolved.count }, (_, i) => videoName(resolved, i)),
     });
   } catch (error) {
@@ -114,7 +119,7 @@ function record(resolved: object, nano: OpenedNano, options: GenerateOptions): o
     task: 'generate',
     ...resolved,
     sampling: nano.sampling,
-    guardrail: 'none',
+    guardrail: options.guardrail.policy,
     device: nano.runtime.device,
     threads: options.threads ?? null,
     models: [model, tokenizer].map((m) => ({ name: m.name, files: m.files })),
@@ -128,8 +133,9 @@ const videoName = (r: GenerateRequest, i: number): string => (r.count === 1 ? 'v
 async function* readInput(
   r: GenerateRequest,
   nano: OpenedNano,
-  signal: AbortSignal | undefined,
+  options: GenerateOptions,
 ): AsyncGenerator<GenerateEvent, Uint8Array> {
+  const { signal } = options;
   if (r.input === undefined) return new Uint8Array(0);
   yield { type: 'stage', name: 'read' };
   const { width, height, fps } = nano.window;
@@ -141,9 +147,21 @@ async function* readInput(
     lastFrames: CONTEXT,
     ...(signal === undefined ? {} : { signal }),
   });
+  await guardFrames(frames, 'input', fps, options);
   const each = width * height * 3;
   // Between one and nine frames only the last one is used: the model knows 0, 1 and 9.
   return frames.shape[0] >= CONTEXT ? frames.data.slice(-CONTEXT * each) : frames.data.slice(-each);
+}
+
+/** All portions in one array. */
+function joinFrames(parts: readonly Frames[], height: number, width: number): Frames {
+  const data = new Uint8Array(parts.reduce((n, p) => n + p.data.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { dtype: 'u8', shape: [data.length / (height * width * 3), height, width, 3], data };
 }
 
 async function* one(
@@ -178,6 +196,7 @@ async function* one(
     joined.set(next, known.length);
     known = joined.slice(-CONTEXT * each);
   }
+  const checked = await guardFrames(joinFrames(parts, height, width), 'frames', fps, options);
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, videoName(r, index));
   const comment = JSON.stringify({
@@ -186,13 +205,13 @@ async function* one(
     seed,
     ...(r.steps === undefined ? {} : { steps: r.steps }),
     ...(r.private ? {} : { prompt: r.prompt }),
-    guardrail: 'none',
+    guardrail: options.guardrail.policy,
   });
   const stop = options.signal === undefined ? {} : { signal: options.signal };
-  await encodeMp4(parts, { path, fps, metadata: { comment }, ...stop });
+  await encodeMp4(checked, { path, fps, metadata: { comment }, ...stop });
   writeFileSync(
     path.replace(/\.mp4$/, '.png'),
-    await contactSheet([{ frames: spread(parts, 8) }], { cellWidth: width }),
+    await contactSheet([{ frames: spread([checked], 8) }], { cellWidth: width }),
   );
   const seconds = (performance.now() - began) / 1000;
   const done = {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { f32 } from '../../src/base/index.ts';
+import { f32, noGuardrail } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { type GenerateEvent, generate, type TokenizeEvent, tokenize } from '../../src/index.ts';
 import { encodeImage, encodeMp4 } from '../../src/media/index.ts';
@@ -56,7 +56,8 @@ afterAll(async () => {
 
 async function run(request: object): Promise<GenerateEvent[]> {
   const events: GenerateEvent[] = [];
-  for await (const e of generate(request, { out: join(folder, 'runs'), threads: 1 })) events.push(e);
+  for await (const e of generate(request, { guardrail: noGuardrail(), out: join(folder, 'runs'), threads: 1 }))
+    events.push(e);
   return events;
 }
 

@@ -1,4 +1,5 @@
 // The main job through the public door, on the shipped models.
+
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -13,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { noGuardrail } from '../../src/base/index.ts';
 import { type GenerateEvent, generate, tokenize } from '../../src/index.ts';
 import { encodeMp4, readFrames } from '../../src/media/index.ts';
 import { requestOfRun } from '../../src/worlds/index.ts';
@@ -25,7 +27,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function run(request: unknown, out = join(folder, 'runs'), signal?: AbortSignal): Promise<GenerateEvent[]> {
   const events: GenerateEvent[] = [];
-  for await (const e of generate(request, { out, ...(signal === undefined ? {} : { signal }) })) events.push(e);
+  for await (const e of generate(request, {
+    guardrail: noGuardrail(),
+    out,
+    ...(signal === undefined ? {} : { signal }),
+  }))
+    events.push(e);
   return events;
 }
 
@@ -123,7 +130,10 @@ describe('generate', () => {
     const out = join(folder, 'cancelled');
     const stop = new AbortController();
     const cancelled = async (): Promise<void> => {
-      for await (const e of generate({ prompt: 'a ball', steps: 8 }, { out, signal: stop.signal }))
+      for await (const e of generate(
+        { prompt: 'a ball', steps: 8 },
+        { guardrail: noGuardrail(), out, signal: stop.signal },
+      ))
         if (e.type === 'step') stop.abort();
     };
     await expect(cancelled()).rejects.toMatchObject({ code: 'canceled' });

@@ -19,7 +19,9 @@ export function demoCommand(session: Session): Command {
       note(`prompt    ${REQUEST.prompt}`);
       session.resumeWith('the unfinished run was taken away; the same command starts it again');
       const { generate } = await import('../../worlds/index.ts');
-      await showGeneration(session, generate(REQUEST, { out, signal: session.signal }), options);
+      const { openGuardrail } = await import('../../guardrail/index.ts');
+      await using guardrail = await openGuardrail();
+      await showGeneration(session, generate(REQUEST, { out, guardrail, signal: session.signal }), options);
       note('next      npm run orrery -- generate "a green ball is dropped onto a tiled floor" --seed 3');
       note('          npm run orrery -- generate --input YOUR.mp4    go on from a video or picture');
       note('          npm run orrery -- doctor                       what this machine can run');

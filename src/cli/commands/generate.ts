@@ -1,5 +1,6 @@
 // `orrery generate`: from a sentence, a picture or a video to a new video. Flags, spec file and library share one schema.
 import { Command } from 'commander';
+import { type Guardrail, noGuardrail } from '../../base/index.ts';
 import type { GenerateEvent, GenerateOptions } from '../../worlds/index.ts';
 import { deviceOption, plainNumberOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
@@ -20,6 +21,8 @@ type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out'> & {
   readonly guidance?: number;
   readonly count?: number;
   readonly private?: boolean;
+  readonly policy?: string;
+  readonly guardrail?: boolean;
 };
 
 export function generateCommand(session: Session): Command {
@@ -40,6 +43,8 @@ export function generateCommand(session: Session): Command {
     .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
     .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
     .option('--from <run>', 'make the videos of a run folder again')
+    .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')
+    .option('--no-guardrail', 'check nothing; the run record and the video say so')
     .option('--private', 'leave prompt and input path out of the run record')
     .option('-o, --out <dir>', 'folder that gets the run folder (default runs)')
     .addOption(deviceOption())
@@ -49,7 +54,17 @@ export function generateCommand(session: Session): Command {
       '\nExample:\n  orrery generate "two red balls roll toward each other on a wooden floor" --seed 7',
     )
     .action(async (prompt: string | undefined, options: Options, command: Command) => {
-      const { device, threads, out, spec, from, negativePrompt, ...rest } = options;
+      const {
+        device,
+        threads,
+        out,
+        spec,
+        from,
+        negativePrompt,
+        policy: _policy,
+        guardrail: _guardrail,
+        ...rest
+      } = options;
       const flags = {
         ...rest,
         ...(prompt === undefined ? {} : { prompt }),
@@ -61,11 +76,19 @@ export function generateCommand(session: Session): Command {
       // All requests are checked before the first one costs time.
       for (const request of requests) parseRequest(request);
       session.resumeWith('the unfinished run was taken away; the same command starts it again');
+      await using guardrail = await openGuard(options);
       for (const request of requests) {
-        const events = generate(request, { ...given({ device, threads, out }), signal: session.signal });
+        const events = generate(request, { ...given({ device, threads, out }), guardrail, signal: session.signal });
         await showGeneration(session, events, globalsOf(command));
       }
     });
+}
+
+/** The guardrail of the shipped models, that of a policy file, or none when it is switched off by name. */
+async function openGuard(options: { readonly policy?: string; readonly guardrail?: boolean }): Promise<Guardrail> {
+  if (options.guardrail === false) return noGuardrail();
+  const { openGuardrail, readPolicy } = await import('../../guardrail/index.ts');
+  return openGuardrail(options.policy === undefined ? undefined : readPolicy(options.policy));
 }
 
 function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -91,7 +114,7 @@ export async function showGeneration(
         case 'started': {
           const { model, parameters, device } = event;
           note(`world     ${model} · ${(parameters / 1e6).toPrecision(2)}M parameters · ${device} · checksums ok`);
-          note(`guardrail ${event.guardrail} (this version has none)`);
+          note(`guardrail ${event.guardrail}${event.guardrail === 'none' ? ' (switched off by you)' : ''}`);
           break;
         }
         case 'step':

@@ -8,6 +8,7 @@ import { namedWeights } from '../../nets/index.ts';
 import { openRuntime, type Runtime } from '../../runtime/index.ts';
 import { openTokenModel } from '../autoregressive/token-model.ts';
 import type { GenerateEvent, GenerateOptions } from '../generate.ts';
+import { guardFrames } from '../guarded.ts';
 import type { GenerateRequest } from '../request.ts';
 import { autoregressiveWorld } from './autoregressive-world.ts';
 import { openDiffusionModel } from './diffusion-model.ts';
@@ -57,7 +58,7 @@ export async function* generateCosmos(
       task: 'generate',
       ...resolved,
       ...hidden,
-      guardrail: 'none',
+      guardrail: options.guardrail.policy,
       device: runtime.device,
       threads: options.threads ?? null,
       models: [{ name, parts: paths }],
@@ -72,7 +73,7 @@ export async function* generateCosmos(
         yield event;
       }
     }
-    run.write('result.json', { status: 'completed', guardrail: 'none', videos });
+    run.write('result.json', { status: 'completed', guardrail: options.guardrail.policy, videos });
   } catch (error) {
     // A run that made nothing leaves nothing.
     rmSync(run.dir, { recursive: true, force: true });
@@ -223,8 +224,15 @@ async function textOf({ parts, resolved: r, runtime }: Job): Promise<{ context: 
   return r.negative_prompt === '' ? { context } : { context, negative: await text.encode(r.negative_prompt) };
 }
 
-function started({ parts, run, runtime }: Job): GenerateEvent {
-  return { type: 'started', dir: run.dir, model: parts.name, parameters: 0, device: runtime.device, guardrail: 'none' };
+function started({ parts, run, runtime, options }: Job): GenerateEvent {
+  return {
+    type: 'started',
+    dir: run.dir,
+    model: parts.name,
+    parameters: 0,
+    device: runtime.device,
+    guardrail: options.guardrail.policy,
+  };
 }
 
 function stepEvent(progress: { done: number; readonly began: number }, total: number): GenerateEvent {
@@ -240,14 +248,16 @@ function stepEvent(progress: { done: number; readonly began: number }, total: nu
 
 /** The last nine frames of the input, at the size of the result. */
 async function* readInput(
-  { resolved: r, options: { signal } }: Job,
+  { resolved: r, options }: Job,
   height: number,
   width: number,
 ): AsyncGenerator<GenerateEvent, PixelFrames | undefined> {
   if (r.input === undefined) return undefined;
   yield { type: 'stage', name: 'read' };
+  const { signal } = options;
   const stop = signal === undefined ? {} : { signal };
   const frames = await readFrames(r.input, { width, height, fit: 'crop', lastFrames: 9, ...stop });
+  await guardFrames(frames, 'input', 24, options);
   return { data: frames.data, frames: frames.shape[0], height, width };
 }
 
@@ -266,11 +276,18 @@ function firstOf({ shape: [frames, height, width], data }: Frames, count: number
 
 async function* written(job: Job, video: Frames, fps: number, began: number): AsyncGenerator<GenerateEvent> {
   const { resolved: r, parts, run, seed, index, options } = job;
+  const checked = await guardFrames(video, 'frames', fps, options);
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, r.count === 1 ? 'video.mp4' : `video-${index + 1}.mp4`);
   const prompt = r.private ? {} : { prompt: r.prompt };
-  const comment = JSON.stringify({ orrery: '0.1.0', model: parts.name, seed, ...prompt, guardrail: 'none' });
-  await encodeMp4(video, {
+  const comment = JSON.stringify({
+    orrery: '0.1.0',
+    model: parts.name,
+    seed,
+    ...prompt,
+    guardrail: options.guardrail.policy,
+  });
+  await encodeMp4(checked, {
     path,
     fps,
     metadata: { comment },
