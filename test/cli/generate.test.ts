@@ -20,10 +20,10 @@ describe('generate', () => {
     expect(stdout).toMatch(/^demo\/[\w-]+\/video\.mp4\n$/);
     expect(existsSync(join(dir, stdout.trim()))).toBe(true);
     expect(runsIn(join(dir, 'demo'))).toHaveLength(1);
-    expect(stderr).toContain('guardrail none');
+    expect(stderr).toContain('guardrail default');
     expect(stderr).toContain('no network used');
     const record = JSON.parse(readFileSync(join(dir, stdout.trim(), '../resolved.json'), 'utf8')) as object;
-    expect(record).toMatchObject({ seed: 7, guardrail: 'none' });
+    expect(record).toMatchObject({ seed: 7, guardrail: 'default' });
   });
 
   it('stops at Ctrl-C with code 130 and leaves nothing half-written', async () => {
