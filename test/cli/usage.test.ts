@@ -76,7 +76,7 @@ describe('orrery', () => {
       command.configureOutput({ writeOut: (part) => (text += part) });
       command.outputHelp();
       // A curation has a flag or two for each of a dozen stages.
-      const most = command.name() === 'curate' ? 64 : 40;
+      const most = command.name() === 'curate' ? 72 : 40;
       expect(text.split('\n').length, command.name()).toBeLessThanOrEqual(most);
       expect(text, command.name()).toMatch(/Examples?:\n {2}orrery /);
       for (const child of command.commands) visit(child as typeof command);
