@@ -42,6 +42,7 @@ function promptCommand(session: Session): Command {
     .argument('[text]', 'the prompt')
     .option('--jsonl <file>', 'prompts from a file: one JSON object with "id" and "text" per line')
     .addOption(policyOption())
+    .addHelpText('after', '\nExample:\n  orrery guard prompt --jsonl prompts.jsonl --json')
     .action(async (text: string | undefined, flags: PolicyFlag & { jsonl?: string }, self: Command) => {
       if ((text === undefined) === (flags.jsonl === undefined))
         self.error('name a prompt or --jsonl FILE, one of the two');
@@ -83,6 +84,7 @@ function videoCommand(session: Session): Command {
     .argument('<input>', 'video or picture')
     .option('-o, --out <file>', 'MP4 file to write; without it the video is only checked')
     .addOption(policyOption())
+    .addHelpText('after', '\nExample:\n  orrery guard video in.mp4 -o out.mp4')
     .action(async (input: string, flags: PolicyFlag & { out?: string }, self: Command) => {
       const { json, quiet } = globalsOf(self);
       const { guardVideo } = await import('../../guardrail/index.ts');
@@ -119,6 +121,7 @@ function redteamCommand(session: Session): Command {
     .option('--report <file>', 'report as JSON')
     .option('--misses <file>', 'what got past or was refused wrongly, as JSONL; texts included')
     .addOption(policyOption())
+    .addHelpText('after', '\nExample:\n  orrery guard redteam prompts.jsonl')
     .action(async (file: string | undefined, flags: RedteamFlags, self: Command) => {
       if ((file === undefined) === (flags.generate === undefined))
         self.error('name a file or --generate N, one of the two');
@@ -168,6 +171,7 @@ function trainHeadCommand(session: Session): Command {
     .requiredOption('-o, --out <file>', 'head to write, .safetensors')
     .option('--work <dir>', 'folder of checkpoints (default data/train/guard-head)')
     .addOption(wholeOption('--steps <n>', 'training steps (default 400)', 1, 1_000_000))
+    .addHelpText('after', '\nExample:\n  orrery guard train-head pictures -o my-head')
     .action(
       async (data: string, flags: { tower: string; out: string; work?: string; steps?: number }, self: Command) => {
         const { json, quiet } = globalsOf(self);
@@ -193,6 +197,7 @@ function trainCommand(session: Session): Command {
     .argument('<recipe>', 'recipe file, such as recipes/orrery-guard.json')
     .option('-o, --out <dir>', 'folder of checkpoints and fold scores (default data/train/orrery-guard)')
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .addHelpText('after', '\nExample:\n  orrery guard train recipes/orrery-guard.json')
     .action(async (recipe: string, flags: { out?: string; threads?: number }, self: Command) => {
       const { json, quiet } = globalsOf(self);
       const { trainGuard } = await import('../../guardrail/index.ts');
@@ -215,11 +220,14 @@ function trainCommand(session: Session): Command {
 }
 
 function policyCommand(session: Session): Command {
-  const command = new Command('policy').description('look at policy files');
+  const command = new Command('policy')
+    .description('look at policy files')
+    .addHelpText('after', '\nExample:\n  orrery guard policy check policy.json');
   command
     .command('check')
     .description('check a policy file and try what it names')
     .argument('<file>', 'policy file (JSON)')
+    .addHelpText('after', '\nExample:\n  orrery guard policy check policy.json')
     .action(async (file: string, _flags: object, self: Command) => {
       const { json } = globalsOf(self);
       const { openGuardrail, readPolicy } = await import('../../guardrail/index.ts');
