@@ -171,7 +171,7 @@ function trainHeadCommand(session: Session): Command {
     .requiredOption('-o, --out <file>', 'head to write, .safetensors')
     .option('--work <dir>', 'folder of checkpoints (default data/train/guard-head)')
     .addOption(wholeOption('--steps <n>', 'training steps (default 400)', 1, 1_000_000))
-    .addHelpText('after', '\nExample:\n  orrery guard train-head pictures -o my-head')
+    .addHelpText('after', '\nExample:\n  orrery guard train-head pictures --tower siglip -o head.safetensors')
     .action(
       async (data: string, flags: { tower: string; out: string; work?: string; steps?: number }, self: Command) => {
         const { json, quiet } = globalsOf(self);
