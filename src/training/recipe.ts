@@ -85,11 +85,18 @@ const worldRecipe = z.strictObject({
   noise: z.strictObject({
     mean: z.number(),
     std: positive,
+    /** The same for pictures without given frames: what stands where is decided at high levels. */
+    picture: z.strictObject({ mean: z.number(), std: positive }),
     /** Share of samples at the highest level, where only the given frames and the caption speak. */
     top: z.number().min(0).max(1),
   }),
-  /** Extra weight of cells that change; in pictures without given frames, of cells that stand out. */
+  /** Extra weight of cells that change, when frames are given. It fades with the noise, see `thingsWeight`. */
   movingWeight: z.number().min(0),
+  /**
+   * Extra weight of cells that stand out, in pictures without given frames, divided by 1 + (σ/2)². It has to fade: where noise hides
+   * which cells hold things, a weight that knows them pulls the denoiser towards things everywhere, and pictures get too many.
+   */
+  thingsWeight: z.number().min(0),
   /** Channels are weighted by (their effect on pixels)^γ: 0 all alike, 1 as squared pixel error counts them. */
   pixelGamma: z.number().min(0).max(1),
   /** Largest deviation of the noise added to the given latents, drawn anew for each sample: a model that goes on from its own frames must bear their faults. */

@@ -127,6 +127,9 @@ export function nanoConfig(
   return { ...recipe.model, grid: { t, h, w }, context, channels: tokenizer.channels, words: tableRows(vocabulary) };
 }
 
+/** Noise level at which the extra weight of a cell has fallen to half, in units of σ_data: above it noise hides where things are. */
+const WEIGHTED_SIGMA = 2;
+
 /** Whether a cell of one latent frame [h·w·C] matters more than others: 1 or 0 per cell. */
 type Attention = (frame: Float32Array, config: OrreryNanoConfig) => Uint8Array;
 
@@ -192,7 +195,7 @@ function worldBatch(
   lookup: ReadonlyMap<string, number>,
   step: number,
 ): Record<string, NdArray> {
-  const { batch, conditions, noise: level, movingWeight, contextNoise, textDropout } = o.recipe;
+  const { batch, conditions, noise: level, movingWeight, thingsWeight, contextNoise, textDropout } = o.recipe;
   const random = randomStream(o.recipe.seed, `batch ${step}`);
   const cells = cellsOf(config.grid);
   const c = config.channels;
@@ -223,7 +226,8 @@ function worldBatch(
     const base = condition === 'none' ? new Float32Array(cells * c) : cache.base(window, condition);
     const scale = cache.stats.residualScale[condition];
     const isTop = random.uniform() < level.top;
-    const sigma = isTop ? o.recipe.sampling.motion.sigmaMax : Math.exp(level.mean + level.std * random.normal());
+    const { mean: logMean, std: logStd } = condition === 'none' ? level.picture : level;
+    const sigma = isTop ? o.recipe.sampling.motion.sigmaMax : Math.exp(logMean + logStd * random.normal());
     const s = edmScalings(sigma, RESIDUAL_SIGMA);
     const at = b * cells * c;
     const residual = feeds.residual.subarray(at, at + cells * c);
@@ -244,7 +248,7 @@ function worldBatch(
       residual,
       config,
       madeLatents,
-      movingWeight,
+      (condition === 'none' ? thingsWeight : movingWeight) / (1 + (sigma / WEIGHTED_SIGMA) ** 2),
       condition === 'none' ? standingOut(cache.stats.pixelWeight) : changing,
     );
     feeds.cIn[b] = s.cIn;
