@@ -1,5 +1,6 @@
 // From output tensors to the bytes of an ONNX model: passes, deterministic names, weights by reference.
 import { assert, DTYPE_BYTES, type DType, type NdArray, numberToHalf, OrreryError, sizeOf } from '../base/index.ts';
+import { foldConstants } from './fold.ts';
 import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from './onnx/protobuf.ts';
 import type { Emit, OnnxAttr } from './op.ts';
 import { ONNX_DTYPE } from './ops/elementwise.ts';
@@ -263,7 +264,7 @@ export function optimise(
   options: { readonly standard: boolean; readonly target?: Target },
 ): Tensor[] {
   const unfolded = unfold(outputs, options);
-  const merged = mergeEqual(unfolded);
+  const merged = mergeEqual(foldConstants(unfolded));
   // Fusions write contrib operators; what they leave equal is merged once more.
   return options.standard ? merged : mergeEqual(fuse(merged));
 }

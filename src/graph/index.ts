@@ -7,6 +7,7 @@ export {
   type Target,
   type WeightSource,
 } from './compile.ts';
+export { foldConstants } from './fold.ts';
 export { gradients, recompute, unfusedOf, vectorJacobian } from './gradients.ts';
 export { type OnnxValue, ProtoWriter } from './onnx/protobuf.ts';
 export type { Emit, GradArgs, OnnxAttr, Op } from './op.ts';

@@ -70,6 +70,8 @@ export type Op<A = unknown> = {
   readonly grad: ((args: GradArgs<A>) => readonly (Tensor | undefined)[]) | null | 'unfused';
   /** Writes the op; returns the names of its outputs. */
   onnx(e: Emit, inputs: readonly string[], node: Node<A>): readonly string[];
+  /** The result for constant inputs, in float32 as a session would compute it; undefined where it is not worth knowing. */
+  evaluate?(inputs: readonly NdArray[], attrs: A): NdArray | undefined;
   /** The op by other ops. Used by gradients (`'unfused'`) and, when `contrib` is set, by standard export. */
   unfused?(inputs: readonly Tensor[], attrs: A): readonly Tensor[];
   /** True: `onnx` writes operators outside the ONNX standard. */

@@ -1,5 +1,5 @@
 // Element-wise ops with NumPy broadcasting: arithmetic, functions, comparisons, selection, casts.
-import { assert, type DType } from '../../base/index.ts';
+import { assert, type DType, f32, type NdArray, sizeOf } from '../../base/index.ts';
 import type { Op } from '../op.ts';
 import { constantValue, makeNode, scalar, type Tensor } from '../tensor.ts';
 import { longElementwise } from './blockwise.ts';
@@ -22,8 +22,35 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
 type None = Record<string, never>;
 const none: None = {};
 
-function binary(name: string, type: string, formula: string, grad: Op<None>['grad'], result?: DType): Op<None> {
+/** f(a, b) of two float32 arrays, broadcast; undefined for other types. */
+function evaluate2(f: (a: number, b: number) => number, [a, b]: readonly NdArray[]): NdArray | undefined {
+  if (a!.dtype !== 'f32' || b!.dtype !== 'f32') return undefined;
+  const shape = broadcastShapes(a!.shape, b!.shape);
+  const out = new Float32Array(sizeOf(shape));
+  const at = (x: NdArray, i: number): number => {
+    let index = 0;
+    let stride = 1;
+    for (let rest = i, axis = shape.length - 1; axis >= 0; axis--) {
+      const size = x.shape[axis - shape.length + x.shape.length] ?? 1;
+      if (size > 1) index += (rest % shape[axis]!) * stride;
+      stride *= size;
+      rest = Math.floor(rest / shape[axis]!);
+    }
+    return Number(x.data[index]);
+  };
+  for (let i = 0; i < out.length; i++) out[i] = f(at(a!, i), at(b!, i));
+  return f32(shape, out);
+}
+
+function binary(
+  name: string,
+  type: string,
+  formula: string,
+  grad: Op<None>['grad'],
+  { result, of }: { readonly result?: DType; readonly of?: (a: number, b: number) => number } = {},
+): Op<None> {
   return {
+    ...(of === undefined ? {} : { evaluate: (inputs: readonly NdArray[]) => evaluate2(of, inputs) }),
     name,
     formula,
     infer: ([a, b]) => {
@@ -35,21 +62,39 @@ function binary(name: string, type: string, formula: string, grad: Op<None>['gra
   };
 }
 
-const addOp = binary('add', 'Add', 'y = a + b', ({ gy, x: [a, b] }) => [sumTo(gy, a!.shape), sumTo(gy, b!.shape)]);
-const subOp = binary('sub', 'Sub', 'y = a − b', ({ gy, x: [a, b] }) => [sumTo(gy, a!.shape), sumTo(neg(gy), b!.shape)]);
-const mulOp = binary('mul', 'Mul', 'y = a·b', ({ gy, x: [a, b] }) => [
-  sumTo(mul(gy, b!), a!.shape),
-  sumTo(mul(gy, a!), b!.shape),
-]);
-const divOp = binary('div', 'Div', 'y = a / b', ({ gy, x: [a, b], y: [q] }) => [
-  sumTo(div(gy, b!), a!.shape), // ∂y/∂a = 1/b
-  sumTo(neg(div(mul(gy, q!), b!)), b!.shape), // ∂y/∂b = −y/b
-]);
+const addOp = binary('add', 'Add', 'y = a + b', ({ gy, x: [a, b] }) => [sumTo(gy, a!.shape), sumTo(gy, b!.shape)], {
+  of: (a, b) => a + b,
+});
+const subOp = binary(
+  'sub',
+  'Sub',
+  'y = a − b',
+  ({ gy, x: [a, b] }) => [sumTo(gy, a!.shape), sumTo(neg(gy), b!.shape)],
+  { of: (a, b) => a - b },
+);
+const mulOp = binary(
+  'mul',
+  'Mul',
+  'y = a·b',
+  ({ gy, x: [a, b] }) => [sumTo(mul(gy, b!), a!.shape), sumTo(mul(gy, a!), b!.shape)],
+  { of: (a, b) => a * b },
+);
+const divOp = binary(
+  'div',
+  'Div',
+  'y = a / b',
+  ({ gy, x: [a, b], y: [q] }) => [
+    sumTo(div(gy, b!), a!.shape), // ∂y/∂a = 1/b
+    sumTo(neg(div(mul(gy, q!), b!)), b!.shape), // ∂y/∂b = −y/b
+  ],
+  { of: (a, b) => a / b },
+);
 const powOp = binary(
   'pow',
   'Pow',
   'y = a^b, a > 0 where b is not an integer; b is a constant for gradients',
   ({ gy, x: [a, b] }) => [sumTo(mul(gy, mul(b!, pow(a!, sub(b!, 1)))), a!.shape), undefined],
+  { of: (a, b) => a ** b },
 );
 const maximumOp = binary('maximum', 'Max', 'y = max(a, b); at ties the gradient goes to a', ({ gy, x: [a, b] }) => {
   const first = cast(greaterOrEqual(a!, b!), gy.dtype);
@@ -59,11 +104,11 @@ const minimumOp = binary('minimum', 'Min', 'y = min(a, b); at ties the gradient 
   const first = cast(lessOrEqual(a!, b!), gy.dtype);
   return [sumTo(mul(gy, first), a!.shape), sumTo(mul(gy, sub(1, first)), b!.shape)];
 });
-const equalOp = binary('equal', 'Equal', 'y = (a = b)', null, 'bool');
-const greaterOp = binary('greater', 'Greater', 'y = (a > b)', null, 'bool');
-const greaterOrEqualOp = binary('greaterOrEqual', 'GreaterOrEqual', 'y = (a ≥ b)', null, 'bool');
-const lessOp = binary('less', 'Less', 'y = (a < b)', null, 'bool');
-const lessOrEqualOp = binary('lessOrEqual', 'LessOrEqual', 'y = (a ≤ b)', null, 'bool');
+const equalOp = binary('equal', 'Equal', 'y = (a = b)', null, { result: 'bool' });
+const greaterOp = binary('greater', 'Greater', 'y = (a > b)', null, { result: 'bool' });
+const greaterOrEqualOp = binary('greaterOrEqual', 'GreaterOrEqual', 'y = (a ≥ b)', null, { result: 'bool' });
+const lessOp = binary('less', 'Less', 'y = (a < b)', null, { result: 'bool' });
+const lessOrEqualOp = binary('lessOrEqual', 'LessOrEqual', 'y = (a ≤ b)', null, { result: 'bool' });
 const andOp = binary('and', 'And', 'y = a ∧ b', null);
 const orOp = binary('or', 'Or', 'y = a ∨ b', null);
 
@@ -133,8 +178,17 @@ export const and = (a: Tensor, b: Tensor): Tensor => apply2(andOp, a, b);
 /** a ∨ b of bool tensors. */
 export const or = (a: Tensor, b: Tensor): Tensor => apply2(orOp, a, b);
 
-function unary(name: string, type: string, formula: string, grad: Op<None>['grad'], result?: DType): Op<None> {
+function unary(
+  name: string,
+  type: string,
+  formula: string,
+  grad: Op<None>['grad'],
+  { result, of }: { readonly result?: DType; readonly of?: (x: number) => number } = {},
+): Op<None> {
+  const evaluate = ([x]: readonly NdArray[]): NdArray | undefined =>
+    x!.dtype === 'f32' ? f32(x!.shape, (x!.data as Float32Array).map(of!)) : undefined;
   return {
+    ...(of === undefined ? {} : { evaluate }),
     name,
     formula,
     infer: ([x]) => [{ dtype: result ?? x!.dtype, shape: x!.shape }],
@@ -143,16 +197,22 @@ function unary(name: string, type: string, formula: string, grad: Op<None>['grad
   };
 }
 
-const negOp = unary('neg', 'Neg', 'y = −x', ({ gy }) => [neg(gy)]);
-const absOp = unary('abs', 'Abs', 'y = |x|, gradient 0 at 0', ({ gy, x: [x] }) => [mul(gy, sign(x!))]);
+const negOp = unary('neg', 'Neg', 'y = −x', ({ gy }) => [neg(gy)], { of: (x) => -x });
+const absOp = unary('abs', 'Abs', 'y = |x|, gradient 0 at 0', ({ gy, x: [x] }) => [mul(gy, sign(x!))], {
+  of: Math.abs,
+});
 const signOp = unary('sign', 'Sign', 'y = −1, 0 or 1', null);
-const expOp = unary('exp', 'Exp', 'y = eˣ', ({ gy, y: [y] }) => [mul(gy, y!)]);
-const logOp = unary('log', 'Log', 'y = ln x', ({ gy, x: [x] }) => [div(gy, x!)]);
-const sqrtOp = unary('sqrt', 'Sqrt', 'y = √x', ({ gy, y: [y] }) => [div(mul(gy, 0.5), y!)]);
-const reciprocalOp = unary('reciprocal', 'Reciprocal', 'y = 1/x', ({ gy, y: [y] }) => [neg(mul(gy, mul(y!, y!)))]);
-const sinOp = unary('sin', 'Sin', 'y = sin x', ({ gy, x: [x] }) => [mul(gy, cos(x!))]);
-const cosOp = unary('cos', 'Cos', 'y = cos x', ({ gy, x: [x] }) => [neg(mul(gy, sin(x!)))]);
-const tanhOp = unary('tanh', 'Tanh', 'y = tanh x', ({ gy, y: [y] }) => [mul(gy, sub(1, mul(y!, y!)))]);
+const expOp = unary('exp', 'Exp', 'y = eˣ', ({ gy, y: [y] }) => [mul(gy, y!)], { of: Math.exp });
+const logOp = unary('log', 'Log', 'y = ln x', ({ gy, x: [x] }) => [div(gy, x!)], { of: Math.log });
+const sqrtOp = unary('sqrt', 'Sqrt', 'y = √x', ({ gy, y: [y] }) => [div(mul(gy, 0.5), y!)], { of: Math.sqrt });
+const reciprocalOp = unary('reciprocal', 'Reciprocal', 'y = 1/x', ({ gy, y: [y] }) => [neg(mul(gy, mul(y!, y!)))], {
+  of: (x) => 1 / x,
+});
+const sinOp = unary('sin', 'Sin', 'y = sin x', ({ gy, x: [x] }) => [mul(gy, cos(x!))], { of: Math.sin });
+const cosOp = unary('cos', 'Cos', 'y = cos x', ({ gy, x: [x] }) => [neg(mul(gy, sin(x!)))], { of: Math.cos });
+const tanhOp = unary('tanh', 'Tanh', 'y = tanh x', ({ gy, y: [y] }) => [mul(gy, sub(1, mul(y!, y!)))], {
+  of: Math.tanh,
+});
 const erfOp = unary('erf', 'Erf', 'y = 2/√π ∫₀ˣ e^(−t²) dt', ({ gy, x: [x] }) => [
   mul(gy, mul(exp(neg(mul(x!, x!))), 2 / Math.sqrt(Math.PI))),
 ]);
@@ -161,10 +221,10 @@ const sigmoidOp = unary('sigmoid', 'Sigmoid', 'y = 1/(1 + e^(−x))', ({ gy, y: 
 ]);
 const softplusOp = unary('softplus', 'Softplus', 'y = ln(1 + eˣ)', ({ gy, x: [x] }) => [mul(gy, sigmoid(x!))]);
 const reluOp = unary('relu', 'Relu', 'y = max(x, 0)', ({ gy, x: [x] }) => [mul(gy, cast(greater(x!, 0), gy.dtype))]);
-const floorOp = unary('floor', 'Floor', 'y = ⌊x⌋', null);
+const floorOp = unary('floor', 'Floor', 'y = ⌊x⌋', null, { of: Math.floor });
 const roundOp = unary('round', 'Round', 'y = nearest integer, ties to even', null);
 const notOp = unary('not', 'Not', 'y = ¬x', null);
-const isNaNOp = unary('isNaN', 'IsNaN', 'y = (x ≠ x)', null, 'bool');
+const isNaNOp = unary('isNaN', 'IsNaN', 'y = (x ≠ x)', null, { result: 'bool' });
 
 const apply1 = (op: Op<None>, x: Tensor): Tensor => makeNode(op, [x], none)[0]!;
 

@@ -17,6 +17,7 @@ const reshapeOp: Op<ShapeAttrs> = {
     return [{ dtype: x!.dtype, shape: a.shape }];
   },
   grad: ({ gy, x: [x] }) => [reshape(gy, x!.shape)],
+  evaluate: ([x], a) => ({ ...x!, shape: a.shape }),
   onnx: (e, [x], node) => e.node('Reshape', [x!, e.ints(node.attrs.shape)]),
 };
 /** Same elements in another shape; one dimension may be −1. */
