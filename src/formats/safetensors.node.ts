@@ -1,8 +1,7 @@
 // safetensors files on disk: ranged reads of single tensors, atomic and streaming writes. The format itself is in safetensors.ts.
-
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { assert, type NdArray, OrreryError, show } from '../base/index.ts';
-import { createPendingFile, diskError, writeFully } from './files.node.ts';
+import { createPendingFile, diskError, openFileAccess, writeFully } from './files.node.ts';
 import {
   checkTensor,
   decodeTensor,
@@ -40,31 +39,14 @@ export type SafetensorsFile = SafetensorsHeader & {
 
 /** Opens a file and checks its header in full. */
 export function openSafetensors(path: string): SafetensorsFile {
-  let fd: number;
+  const file = openFileAccess(path);
+  const { close, sizeBytes } = file;
   try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new OrreryError('data', `cannot open ${path}: ${isMissing ? 'no such file' : String(error)}`, {
-      cause: error,
-    });
-  }
-  let isOpen = true;
-  const close = (): void => {
-    if (isOpen) closeSync(fd);
-    isOpen = false;
-  };
-  try {
-    const sizeBytes = fstatSync(fd).size;
-    const length = headerLength(readFully(fd, 0, Math.min(8, sizeBytes), path), sizeBytes, path);
-    const header = parseHeader(readFully(fd, 8, length, path), sizeBytes, path);
-    const readRange = (offset: number, bytes: number): Uint8Array => {
-      if (!isOpen) throw new OrreryError('internal', `${path} was closed; open it again before reading`);
-      return readFully(fd, offset, bytes, path);
-    };
+    const length = headerLength(file.read(0, Math.min(8, sizeBytes)), sizeBytes, path);
+    const header = parseHeader(file.read(8, length), sizeBytes, path);
     const bytesOf = (name: string): [TensorEntry, Uint8Array] => {
       const entry = findEntry(header.tensors, name, path);
-      return [entry, readRange(entry.offset, entry.length)];
+      return [entry, file.read(entry.offset, entry.length)];
     };
     return {
       ...header,
@@ -89,7 +71,7 @@ export function openSafetensors(path: string): SafetensorsFile {
           );
         }
         const rowBytes = rows === 0 ? 0 : entry.length / rows;
-        const bytes = readRange(entry.offset + start * rowBytes, count * rowBytes);
+        const bytes = file.read(entry.offset + start * rowBytes, count * rowBytes);
         return decodeTensor({ dtype: entry.dtype, shape: [count, ...entry.shape.slice(1)] }, bytes, `${path}: ${name}`);
       },
       readBytes: (name) => bytesOf(name)[1],
@@ -100,17 +82,6 @@ export function openSafetensors(path: string): SafetensorsFile {
     close();
     throw error;
   }
-}
-
-function readFully(fd: number, offset: number, length: number, path: string): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const got = readSync(fd, bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-    if (got === 0) throw new OrreryError('data', `${path} ended at byte ${offset + done}, need ${offset + length}`);
-    done += got;
-  }
-  return bytes;
 }
 
 type Metadata = ReadonlyMap<string, string> | Readonly<Record<string, string>>;
