@@ -67,12 +67,10 @@ const u32Word = new Uint32Array(f32Word.buffer);
 
 /** Widens one IEEE half (16 raw bits) to a number. */
 export function halfToNumber(h: number): number {
-  const sign = h & 0x8000 ? -1 : 1;
-  const exponent = (h >> 10) & 0x1f;
-  const fraction = h & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  if ((h & 0x7c00) === 0x7c00) return h & 0x3ff ? Number.NaN : h & 0x8000 ? -Infinity : Infinity;
+  // The bits moved to their float32 places are the value times 2⁻¹¹², subnormal halves included; no power is computed.
+  u32Word[0] = ((h & 0x8000) << 16) | ((h & 0x7fff) << 13);
+  return f32Word[0]! * 2 ** 112;
 }
 
 /** Rounds a number to IEEE half (nearest, ties to even); overflow becomes infinity. */

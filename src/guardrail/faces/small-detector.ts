@@ -82,17 +82,20 @@ export function openSmallDetector(options: SmallDetectorOptions = {}): FaceDetec
       `no face detector: npm install ${SMALL_DETECTOR_PACKAGE}, or give RetinaFace weights in the policy`,
     );
   }
-  const weights = readWeights(folder);
+  // Read when the first picture comes: opening a guardrail must stay cheap for those who only check a prompt.
+  let weights: ReadonlyMap<string, NdArray> | undefined;
   const runtime = openRuntime(threads === undefined ? {} : { threads });
   const sessions = new Map<string, Promise<Session>>();
   const sessionFor = (width: number, height: number): Promise<Session> => {
     const key = `${width}x${height}`;
     let session = sessions.get(key);
     if (session === undefined) {
+      weights ??= readWeights(folder);
+      const known = weights;
       const grid = smallFaceNet(input('x', [1, 3, height, width]), namedWeights);
       const graph = compile(
         { grid },
-        { weights: (name) => ({ kind: 'value', value: weights.get(name)! }), name: 'small-face' },
+        { weights: (name) => ({ kind: 'value', value: known.get(name)! }), name: 'small-face' },
       );
       session = runtime.load(graph);
       sessions.set(key, session);

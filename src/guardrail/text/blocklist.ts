@@ -16,10 +16,16 @@ type Trie = {
   readonly endings: Ending[];
 };
 
+/** Phrases of one language. */
+type LanguageList = {
+  readonly trie: Trie;
+  /** Beginnings of words that the phrases use. */
+  readonly beginnings: ReadonlySet<string>;
+};
+
 export type Blocklist = {
-  readonly tries: ReadonlyMap<Language, Trie>;
-  /** Beginnings used in the lists of a language. */
-  readonly beginnings: ReadonlyMap<Language, ReadonlySet<string>>;
+  /** The phrases of one language; stemmed when it is asked for first. Undefined when there are none. */
+  of(language: Language): LanguageList | undefined;
   /** Texts for languages without spaces. */
   readonly strings: ReadonlyMap<Language, readonly (Ending & { readonly text: string })[]>;
   readonly size: number;
@@ -38,8 +44,7 @@ const newTrie = (): Trie => ({ next: new Map(), endings: [] });
 
 /** Reads list files; later files add to earlier ones. */
 export function parseBlocklist(files: readonly { readonly text: string; readonly source: string }[]): Blocklist {
-  const tries = new Map<Language, Trie>();
-  const beginnings = new Map<Language, Set<string>>();
+  const phrases = new Map<Language, (Ending & { readonly plain: string })[]>();
   const strings = new Map<Language, (Ending & { text: string })[]>();
   let size = 0;
   for (const { text, source } of files) {
@@ -60,26 +65,35 @@ export function parseBlocklist(files: readonly { readonly text: string; readonly
         const plain = phrase.replace(/^~/, '');
         if (language === 'zh' || language === 'ja') {
           strings.set(language, [...(strings.get(language) ?? []), { ...ending, text: plain.replace(/[\s+*]/g, '') }]);
-        } else addPhrase(tries, beginnings, language!, plain, ending);
+        } else phrases.set(language!, [...(phrases.get(language!) ?? []), { ...ending, plain }]);
         size++;
       }
     }
   }
   if (size === 0) throw new OrreryError('data', 'the word lists are empty; restore the model folder from the package');
-  return { tries, beginnings, strings, size };
+  const lists = new Map<Language, LanguageList>();
+  return {
+    of(language) {
+      const entries = phrases.get(language);
+      if (entries === undefined) return undefined;
+      const list = lists.get(language) ?? buildList(language, entries);
+      lists.set(language, list);
+      return list;
+    },
+    strings,
+    size,
+  };
 }
 
-function addPhrase(
-  tries: Map<Language, Trie>,
-  beginnings: Map<Language, Set<string>>,
-  language: Language,
-  phrase: string,
-  ending: Ending,
-): void {
-  let node = tries.get(language) ?? newTrie();
-  tries.set(language, node);
-  const known = beginnings.get(language) ?? new Set<string>();
-  beginnings.set(language, known);
+function buildList(language: Language, entries: readonly (Ending & { readonly plain: string })[]): LanguageList {
+  const trie = newTrie();
+  const beginnings = new Set<string>();
+  for (const { plain, ...ending } of entries) addPhrase(trie, beginnings, language, plain, ending);
+  return { trie, beginnings };
+}
+
+function addPhrase(trie: Trie, known: Set<string>, language: Language, phrase: string, ending: Ending): void {
+  let node = trie;
   for (const [p, part] of phrase.split('+').entries()) {
     if (p > 0) node = node.gap ??= newTrie();
     for (const word of entryWords(part)) {
@@ -99,8 +113,8 @@ export function findPhrases(words: readonly Word[], list: Blocklist, lexicon: Le
   type Open = { readonly node: Trie; readonly first: number; readonly until: number };
   let open: Open[] = [];
   for (const [i, word] of words.entries()) {
-    const root = list.tries.get(word.language);
-    const symbols = symbolsOf(word, list.beginnings.get(word.language));
+    const own = list.of(word.language);
+    const symbols = symbolsOf(word, own?.beginnings);
     const next: Open[] = [];
     const step = ({ node, first, until }: Open): void => {
       for (const symbol of symbols) {
@@ -113,7 +127,7 @@ export function findPhrases(words: readonly Word[], list: Blocklist, lexicon: Le
       if (until > i) next.push({ node, first, until });
     };
     for (const one of open) step(one);
-    if (root !== undefined) step({ node: root, first: i, until: -1 });
+    if (own !== undefined) step({ node: own.trie, first: i, until: -1 });
     open = next.length > 64 ? next.slice(0, 64) : next;
   }
   hits.push(...findStrings(words, list));

@@ -22,7 +22,8 @@ type Part = { readonly stem: string; readonly isBeginning: boolean };
 
 export type Lexicon = {
   readonly concepts: readonly string[];
-  readonly languages: ReadonlyMap<Language, LanguageLexicon>;
+  /** The words of one language; stemmed when it is asked for first, since most texts need one language only. */
+  of(language: Language): LanguageLexicon;
 };
 
 const hasSpaces = (language: Language): boolean => language !== 'zh' && language !== 'ja';
@@ -37,7 +38,7 @@ export const entryWords = (entry: string): string[] =>
 /** Reads the lexicon file; every line must be whole. */
 export function parseLexicon(text: string, source: string): Lexicon {
   const concepts: string[] = [];
-  const tables = new Map(LANGUAGES.map((language) => [language, emptyTable()] as const));
+  const lines: (readonly string[])[] = [];
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue;
     const match = /^([A-Z]+): (.*)$/.exec(line);
@@ -45,15 +46,27 @@ export function parseLexicon(text: string, source: string): Lexicon {
     if (match === null || columns.length !== LANGUAGES.length) {
       throw new OrreryError('model', `${source}:${i + 1}: need NAME: and ${LANGUAGES.length} word lists parted by ";"`);
     }
-    const concept = concepts.push(match[1]!) - 1;
-    for (const [k, language] of LANGUAGES.entries()) {
-      for (const entry of columns[k]!.split(',')) {
-        if (entry.trim() !== '') addEntry(tables.get(language)!, language, entry.trim().normalize('NFKC'), concept);
-      }
-    }
+    concepts.push(match[1]!);
+    lines.push(columns);
   }
   if (concepts.length === 0) throw new OrreryError('model', `${source}: no concept in the file`);
-  return { concepts, languages: tables };
+  const tables = new Map<Language, LanguageLexicon>();
+  return {
+    concepts,
+    of(language) {
+      const known = tables.get(language);
+      if (known !== undefined) return known;
+      const table = emptyTable();
+      const column = LANGUAGES.indexOf(language);
+      for (const [concept, columns] of lines.entries()) {
+        for (const entry of columns[column]!.split(',')) {
+          if (entry.trim() !== '') addEntry(table, language, entry.trim().normalize('NFKC'), concept);
+        }
+      }
+      tables.set(language, table);
+      return table;
+    },
+  };
 }
 
 type Table = {
@@ -124,7 +137,7 @@ export function conceptsOf(words: readonly LexiconWord[], lexicon: Lexicon): num
 type Alone = { readonly phrases: readonly Phrase[]; readonly concepts: readonly number[] };
 
 function alone(word: LexiconWord, lexicon: Lexicon): Alone {
-  const table = lexicon.languages.get(word.language)!;
+  const table = lexicon.of(word.language);
   const keys = keysOf(word, table);
   const phrases = keys.flatMap((key) => table.phrases.get(key) ?? []);
   const beginnings = keys.filter((key) => key.endsWith('*'));
@@ -151,7 +164,7 @@ function keysOf(word: LexiconWord, table: LanguageLexicon): string[] {
 /** Longest lexicon word at a place of a text without spaces, or ''. */
 export function longestWord(text: string, at: number, language: Language, lexicon: Lexicon): string {
   let best = '';
-  for (const word of lexicon.languages.get(language)!.strings.get(text[at]!) ?? []) {
+  for (const word of lexicon.of(language).strings.get(text[at]!) ?? []) {
     if (word.length > best.length && text.startsWith(word, at)) best = word;
   }
   return best;

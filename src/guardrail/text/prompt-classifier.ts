@@ -6,9 +6,10 @@ import { openSafetensors } from '../../formats/index.ts';
 import { compile, input } from '../../graph/index.ts';
 import type { ModelFolder } from '../../hub/index.ts';
 import { namedWeights, type PromptNetConfig, promptNet } from '../../nets/index.ts';
-import { openRuntime, type Session } from '../../runtime/index.ts';
+import { openRuntime, type Runtime, type Session } from '../../runtime/index.ts';
 import { CATEGORY_CODES } from '../categories.ts';
 import { type FeatureConfig, fillWindow, windowStarts, wordIds } from './features.ts';
+import { promptArithmetic } from './prompt-arithmetic.ts';
 import type { ReadingKnowledge, Word } from './read.ts';
 
 const count = z.int().positive();
@@ -49,8 +50,9 @@ export type PromptClassifier = {
   dispose(): Promise<void>;
 };
 
-/** Windows evaluated in one run. */
-const BATCHES = [1, 16] as const;
+/** Windows of one engine run; texts of fewer than `PLAIN` windows are summed here and need no engine. */
+const BATCH = 16;
+const PLAIN = 8;
 
 /** The sizes of the input that belong to a network. */
 export const featuresOf = ({ net, concepts }: Pick<PromptModelConfig, 'net' | 'concepts'>): FeatureConfig => ({
@@ -77,46 +79,69 @@ export async function openPromptClassifier(
   const weights = new Map<string, NdArray>();
   {
     using file = openSafetensors(join(folder.dir, 'model.safetensors'));
-    // Widened here once, not in every run.
-    for (const key of file.tensors.keys()) {
-      const value = file.read(key);
-      weights.set(key, f32(value.shape, toF32(value)));
-    }
+    for (const key of file.tensors.keys()) weights.set(key, file.read(key));
   }
-  const runtime = openRuntime({ threads: 1 });
-  const load = (batch: number): Promise<Session> => runtime.load(graphOf(config.net, batch, weights));
-  try {
-    const sessions = new Map(await Promise.all(BATCHES.map(async (n) => [n, await load(n)] as const)));
-    return {
-      version: folder.record.name,
-      threshold: config.threshold,
-      async score(words) {
-        if (words.length === 0) return { probability: 0, category: '-' };
-        const rows = wordIds(words, knowledge.lexicon, features);
-        const starts = windowStarts(rows.length, features.words);
-        const batch = starts.length === 1 ? BATCHES[0] : BATCHES[1];
-        let best: PromptScore = { probability: -1, category: '-' };
-        for (let at = 0; at < starts.length; at += batch) {
-          const part = starts.slice(at, at + batch);
-          const each = features.words * features.ids;
-          const ids = new Int32Array(batch * each);
-          for (const [i, start] of part.entries())
-            fillWindow(ids.subarray(i * each, (i + 1) * each), rows, start, features);
-          const fed: NdArray = { dtype: 'i32', shape: [batch, features.words, features.ids], data: ids };
-          const { logits } = await sessions.get(batch)!.run({ ids: fed }, { moveFeeds: true });
-          for (const i of part.keys()) {
-            const one = scoreOf((logits!.data as Float32Array).subarray(i * config.net.outputs), config);
-            if (one.probability > best.probability) best = one;
-          }
+  const logitsOf = promptArithmetic(config.net, weights);
+  const engine = openEngine(config.net, weights);
+  const each = features.words * features.ids;
+  return {
+    version: folder.record.name,
+    threshold: config.threshold,
+    async score(words) {
+      if (words.length === 0) return { probability: 0, category: '-' };
+      const rows = wordIds(words, knowledge.lexicon, features);
+      const starts = windowStarts(rows.length, features.words);
+      let best: PromptScore = { probability: -1, category: '-' };
+      const take = (logits: Float32Array): void => {
+        const one = scoreOf(logits, config);
+        if (one.probability > best.probability) best = one;
+      };
+      if (starts.length < PLAIN) {
+        for (const start of starts) {
+          const ids = new Int32Array(each);
+          fillWindow(ids, rows, start, features);
+          take(logitsOf(ids));
         }
         return best;
-      },
-      dispose: () => runtime.dispose(),
-    };
-  } catch (error) {
-    await runtime.dispose();
-    throw error;
-  }
+      }
+      for (let at = 0; at < starts.length; at += BATCH) {
+        const part = starts.slice(at, at + BATCH);
+        const ids = new Int32Array(BATCH * each);
+        for (const [i, start] of part.entries())
+          fillWindow(ids.subarray(i * each, (i + 1) * each), rows, start, features);
+        const logits = await engine.run(ids);
+        for (const i of part.keys()) take(logits.subarray(i * config.net.outputs, (i + 1) * config.net.outputs));
+      }
+      return best;
+    },
+    dispose: () => engine.dispose(),
+  };
+}
+
+/** The network in the engine, for long texts; nothing is loaded before the first of them. */
+function openEngine(
+  net: PromptNetConfig,
+  weights: ReadonlyMap<string, NdArray>,
+): { run(ids: Int32Array): Promise<Float32Array>; dispose(): Promise<void> } {
+  let runtime: Runtime | undefined;
+  let session: Promise<Session> | undefined;
+  const load = (): Promise<Session> => {
+    // Widened once, not in every run.
+    const wide = new Map([...weights].map(([key, value]) => [key, f32(value.shape, toF32(value))] as const));
+    runtime = openRuntime({ threads: 1 });
+    return runtime.load(graphOf(net, BATCH, wide));
+  };
+  return {
+    async run(ids) {
+      session ??= load();
+      const fed: NdArray = { dtype: 'i32', shape: [BATCH, net.words, net.ids], data: ids };
+      const { logits } = await (await session).run({ ids: fed }, { moveFeeds: true });
+      return logits!.data as Float32Array;
+    },
+    async dispose() {
+      await runtime?.dispose();
+    },
+  };
 }
 
 /** The network as a graph with its weights inside. */

@@ -1,5 +1,7 @@
 // Nearest known word within a budget of edits (Damerau–Levenshtein, adjacent swaps count one), found through deletion
-// neighbourhoods (the idea of SymSpell): both sides drop up to k letters and meet in a table.
+// neighbourhoods (the idea of SymSpell): both sides drop up to k letters and meet in a table. The table is two number arrays,
+// made when the first unknown word comes: most prompts never need it, and a map of strings took a tenth of a second to fill.
+import { hash32 } from '../../base/index.ts';
 
 /**
  * Edits allowed for a dictionary word of this length: 0 below 4 letters, 1 up to 8, 2 from 9. Four letters get one because
@@ -58,29 +60,59 @@ const FRONT = 7;
 /** Longest word looked at; longer ones are no slips of the pen. */
 const LONGEST = 24;
 
-/** Makes a speller. @param words word → weight; among equally near words the heavier one is taken */
-export function makeSpeller(words: ReadonlyMap<string, number>): Speller {
-  const table = new Map<string, string[]>();
-  for (const word of words.keys()) {
-    const budget = editBudget(word.length);
-    if (budget === 0 || word.length > LONGEST) continue;
-    // One letter dropped on this side, up to two on the other: nearly all slips meet, and the table opens fast.
-    for (const key of deletions(word.slice(0, FRONT), 1)) {
-      const list = table.get(key);
-      if (list === undefined) table.set(key, [word]);
-      else list.push(word);
+/** Words by the sums of their shortened fronts: heads of chains, then per link the word and the next link, 0 = end. */
+type Fronts = {
+  readonly words: readonly string[];
+  readonly heads: Int32Array;
+  readonly owner: Int32Array;
+  readonly next: Int32Array;
+};
+
+function frontsOf(all: Iterable<string>): Fronts {
+  const words = [...all].filter((word) => editBudget(word.length) > 0 && word.length <= LONGEST);
+  const links = words.length * (FRONT + 1) + 1;
+  const heads = new Int32Array(2 ** Math.ceil(Math.log2(2 * links)));
+  const owner = new Int32Array(links);
+  const next = new Int32Array(links);
+  let link = 0;
+  // Backwards, so that chains name the words in the order of the list.
+  for (let w = words.length - 1; w >= 0; w--) {
+    const front = words[w]!.slice(0, FRONT);
+    // One letter dropped on this side, up to two on the other: nearly all slips meet.
+    for (let cut = -1; cut < front.length; cut++) {
+      const slot = frontSum(front, cut) & (heads.length - 1);
+      link++;
+      owner[link] = w;
+      next[link] = heads[slot]!;
+      heads[slot] = link;
     }
   }
+  return { words, heads, owner, next };
+}
+
+/** Sum of a text without the letter at `cut`; -1 = whole. The same numbers as `hash32` of the shortened text. */
+function frontSum(text: string, cut: number): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) if (i !== cut) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}
+
+/** Makes a speller. @param words word → weight; among equally near words the heavier one is taken */
+export function makeSpeller(words: ReadonlyMap<string, number>): Speller {
+  let fronts: Fronts | undefined;
   return {
     nearest(word) {
       if (word.length < 4 || word.length > LONGEST + 2) return undefined;
       let best: string | undefined;
       let bestRank = Number.POSITIVE_INFINITY;
-      const seen = new Set<string>();
+      fronts ??= frontsOf(words.keys());
+      const { heads, owner, next } = fronts;
+      const seen = new Set<number>();
       for (const key of deletions(word.slice(0, FRONT), word.length < 8 ? 1 : 2)) {
-        for (const candidate of table.get(key) ?? []) {
-          if (seen.has(candidate)) continue;
-          seen.add(candidate);
+        for (let link = heads[hash32(key) & (heads.length - 1)]!; link !== 0; link = next[link]!) {
+          if (seen.has(owner[link]!)) continue;
+          seen.add(owner[link]!);
+          const candidate = fronts.words[owner[link]!]!;
           const budget = editBudget(candidate.length);
           const d = editDistance(word, candidate, budget);
           if (d > budget) continue;

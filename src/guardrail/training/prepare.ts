@@ -32,7 +32,7 @@ export function prepareWords(dir: string, blocks: readonly Block[]): { known: nu
       }
     }
   }
-  const english = lexicon.languages.get('en')!;
+  const english = lexicon.of('en');
   const known = knownWords();
   const list = new Set(known);
   for (const word of english.words) {
@@ -58,7 +58,7 @@ export function prepareWords(dir: string, blocks: readonly Block[]): { known: nu
 /** Ordinary English words: known, not too long, and in none of the concepts that matter to a category. */
 export function plainWords(dir: string): string[] {
   const path = join(dir, KNOWLEDGE_FILES.lexicon);
-  const english = parseLexicon(readFileSync(path, 'utf8'), path).languages.get('en')!;
+  const english = parseLexicon(readFileSync(path, 'utf8'), path).of('en');
   const random = randomStream(2, 'plain words');
   const isFree = (word: string): boolean => {
     if (english.words.has(word) || english.stems.has(word)) return false;
