@@ -67,7 +67,7 @@ export function promptArithmetic(net: PromptNetConfig, weights: ReadonlyMap<stri
     }
     middle.set(inner.bias);
     addProducts(inner, 0, pooled, 0, inner.ins, middle, 0);
-    for (let i = 0; i < hidden; i++) middle[i] = middle[i]! < 0 ? 0 : middle[i]!;
+    for (let i = 0; i < hidden; i++) middle[i] = Math.max(0, middle[i]!);
     logits.set(last.bias);
     addProducts(last, 0, middle, 0, hidden, logits, 0);
     return logits;
@@ -86,7 +86,7 @@ function neighbours(from: Float32Array, isWord: Uint8Array, gap: number, layer: 
       const at = t + (k - 1) * gap;
       if (at >= 0 && at < isWord.length) addProducts(layer, k * width, from, at * width, width, to, t * outs);
     }
-    for (let o = t * outs; o < (t + 1) * outs; o++) to[o] = to[o]! < 0 ? 0 : to[o]!;
+    for (let o = t * outs; o < (t + 1) * outs; o++) to[o] = Math.max(0, to[o]!);
   }
 }
 
