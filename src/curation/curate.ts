@@ -1,9 +1,9 @@
 // `curate(input, out)`: a folder of raw video in, clips, tables and a summary out, as a stream of typed events. The same
 // call continues a job that was stopped in any way.
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../base/index.ts';
-import { diskError } from '../formats/index.ts';
+import { diskError, makeFolder } from '../formats/index.ts';
 import { openBackend as openMedia } from '../media/index.ts';
 import type { DeadLetter, Result } from './engine/backend.ts';
 import { openEmbedded } from './engine/embedded.ts';
@@ -132,7 +132,7 @@ export async function unitsOf(
 /** Prepares the output folder; refuses one that holds something else. */
 export function prepareOut(out: string): string {
   try {
-    mkdirSync(out, { recursive: true });
+    makeFolder(out);
   } catch (error) {
     throw diskError(error, 'write', out);
   }

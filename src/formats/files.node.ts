@@ -1,8 +1,20 @@
 // Small file access helpers for Node: atomic writes, and disk errors in words. No format knowledge.
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { OrreryError } from '../base/index.ts';
 import type { RandomAccess } from './zip.ts';
 
@@ -19,8 +31,32 @@ export function diskError(error: unknown, action: string, path: string): OrreryE
           ? 'a part of the path is a file, not a folder; choose another folder'
           : code === 'EMFILE' || code === 'ENFILE'
             ? 'too many open files; close some programs or raise the limit'
-            : `${code ?? String(error)}`;
+            : code === 'ENOENT'
+              ? 'no folder can be made there; choose another folder'
+              : `${code ?? String(error)}`;
   return new OrreryError('disk', `cannot ${action} ${path}: ${why}`, { cause: error, details: { path, code } });
+}
+
+/**
+ * Makes a folder with those above it. Level by level: `mkdirSync` with `recursive` never returns where the file system answers
+ * "no such file" to a folder whose parent is there, as `/proc` does (seen on Node 20 and 24).
+ */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at);
+  try {
+    for (const folder of missing.reverse()) {
+      try {
+        mkdirSync(folder);
+      } catch (error) {
+        // Another process made it in the meantime.
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+    }
+    if (!statSync(path).isDirectory()) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' });
+  } catch (error) {
+    throw diskError(error, 'make the folder', path);
+  }
 }
 
 /** Writes all of `bytes` at a position of an open file. */
@@ -46,7 +82,7 @@ export function createPendingFile(path: string): PendingFile {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`);
   let fd: number;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     fd = openSync(temporary, 'wx+');
   } catch (error) {
     throw diskError(error, 'write', path);

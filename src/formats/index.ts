@@ -10,6 +10,7 @@ export {
 export {
   createPendingFile,
   diskError,
+  makeFolder,
   openFileAccess,
   type PendingFile,
   writeFileAtomic,

@@ -1,7 +1,8 @@
 // The decision log: one JSON line per decision, with reason codes and without pixels; texts only when the policy is not private.
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type GuardDecision, OrreryError } from '../base/index.ts';
+import { makeFolder } from '../formats/index.ts';
 
 /** One line of the log. */
 export type LoggedDecision = {
@@ -42,7 +43,7 @@ export function logDecision(
     ...(isPrivate || texts.length === 0 ? {} : { texts }),
   };
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     appendFileSync(path, `${JSON.stringify(line)}\n`);
   } catch (cause) {
     throw new OrreryError('disk', `cannot write the decision log ${path}: ${(cause as Error).message}`, { cause });

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, InputError, OrreryError } from '../base/index.ts';
-import { diskError, writeFileAtomic } from '../formats/index.ts';
+import { diskError, makeFolder, writeFileAtomic } from '../formats/index.ts';
 
 /** The folder of a run that is being made. */
 export type RunFolder = {
@@ -20,7 +20,7 @@ export type RunFolder = {
 export function createRunFolder(root: string, task: string, now = new Date()): RunFolder {
   assert(/^[a-z0-9]+(-[a-z0-9]+)*$/.test(task) && task.length <= 32, `task name ${task}`);
   const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
-  const { id, dir } = makeFolder(root, `${stamp}-${task}`);
+  const { id, dir } = makeRunFolder(root, `${stamp}-${task}`);
   return {
     dir,
     id,
@@ -36,9 +36,9 @@ export function createRunFolder(root: string, task: string, now = new Date()): R
   };
 }
 
-function makeFolder(root: string, prefix: string): { id: string; dir: string } {
+function makeRunFolder(root: string, prefix: string): { id: string; dir: string } {
   try {
-    mkdirSync(root, { recursive: true });
+    makeFolder(root);
     for (let attempt = 0; ; attempt++) {
       const id = `${prefix}-${randomBytes(2).toString('hex')}`;
       try {

@@ -1,12 +1,18 @@
 // A clip as a folder of files: scene, trajectory, captions, and per camera video with ground truth. Frames stream through
 // in runs, so that long or large clips do not have to fit in memory.
 
-import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { InputError, numberToHalf, throwIfAborted } from '../base/index.ts';
-import { createPendingFile, diskError, type PendingFile, writeFileAtomic, writeFully } from '../formats/index.ts';
+import {
+  createPendingFile,
+  diskError,
+  makeFolder,
+  type PendingFile,
+  writeFileAtomic,
+  writeFully,
+} from '../formats/index.ts';
 import { encodeMp4, type Frames } from '../media/index.ts';
 import { captionOf } from './captions.ts';
 import { ENGINE } from './physics.ts';
@@ -109,14 +115,6 @@ function stateHeader(scene: Scene, trajectory: Trajectory, sha256: string): Reco
     settings: { dt: scene.dt, fps: scene.fps, gravity: scene.gravity },
     sha256,
   };
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (error) {
-    throw diskError(error, 'make the folder', path);
-  }
 }
 
 async function writeCamera(

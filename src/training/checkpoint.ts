@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, OrreryError } from '../base/index.ts';
-import { openSafetensors, writeSafetensors } from '../formats/index.ts';
+import { makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
 import { STATE_NAMES } from './optimizer.ts';
 
 export type CheckpointRecord = {
@@ -29,7 +29,7 @@ export async function saveCheckpoint(
   state: TrainingState,
   keep = 2,
 ): Promise<string> {
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   const final = join(dir, nameOf(record.step));
   const temporary = `${final}.tmp`;
   rmSync(temporary, { recursive: true, force: true });

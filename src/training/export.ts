@@ -1,9 +1,9 @@
 // From a checkpoint to a model folder: the averaged weights by name as float16, the config, and where they came from.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, type NdArray, OrreryError, sizeOf } from '../base/index.ts';
-import { writeSafetensors } from '../formats/index.ts';
+import { makeFolder, writeSafetensors } from '../formats/index.ts';
 import { input } from '../graph/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
@@ -62,7 +62,7 @@ export async function writeModel(
   specs: readonly WeightSpec[],
   weights: ReadonlyMap<string, Float32Array>,
 ): Promise<void> {
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   const tensors = specs.map(({ key, shape }): readonly [string, NdArray] => [
     key,
     { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) },

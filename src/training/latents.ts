@@ -5,7 +5,6 @@ import {
   existsSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -14,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, halfToF32, throwIfAborted } from '../base/index.ts';
+import { makeFolder } from '../formats/index.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
 import {
   CONDITIONS,
@@ -53,7 +53,7 @@ export async function latentCache(
   folder: string,
   options: { readonly signal?: AbortSignal; readonly onProgress?: (done: number, total: number) => void } = {},
 ): Promise<LatentCache> {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const { grid, config } = tokenizer;
   const perFrame = grid.h * grid.w * config.channels;
   const perWindow = cellsOf(grid) * config.channels + 2 * MADE * perFrame;

@@ -1,8 +1,9 @@
 // The training loop: one graph run per step, state kept on the device, validation, atomic checkpoints, exact resume.
 // The batch of a step depends only on the seed and the step, so a resumed run repeats the uninterrupted one.
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, type NdArray, OrreryError, randomStream, sizeOf, throwIfAborted } from '../base/index.ts';
+import { makeFolder } from '../formats/index.ts';
 import { compile, type Tensor } from '../graph/index.ts';
 import { type Init, listWeights, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
@@ -135,7 +136,7 @@ function fill(out: Float32Array, shape: readonly number[], init: Init, seed: num
 /** Trains until `steps`, the time limit or the signal; yields events. Resumes from the newest checkpoint of the folder. */
 export async function* runTraining(task: TrainingTask, options: TrainerOptions): AsyncGenerator<TrainEvent> {
   const { folder, steps, schedule, optimizer, signal, inPlace = true } = options;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const specs = listWeights((w) => task.loss(w));
   await using runtime = openRuntime({
     ...(options.device === undefined ? {} : { device: options.device }),

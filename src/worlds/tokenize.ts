@@ -1,9 +1,8 @@
 // Compressing and restoring pictures and video of any length: windows of frames, one at a time, flat memory. Neighbouring windows of a video
 // tokenizer share one frame: the last of one is the stand-alone first of the next.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NdArray } from '../base/index.ts';
-import { writeFileAtomic, writeSafetensors } from '../formats/index.ts';
+import { makeFolder, writeFileAtomic, writeSafetensors } from '../formats/index.ts';
 import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readFrames } from '../media/index.ts';
 import { type Device, openRuntime } from '../runtime/index.ts';
 import { openCodec } from './codecs.ts';
@@ -58,7 +57,7 @@ export async function* tokenize(path: string, options: TokenizeOptions = {}): As
   const [width, height] = [rounded(info.width), rounded(info.height)];
   const fps = info.fps > 0 ? info.fps : 24;
   yield { type: 'started', width, height, fps, frames: info.frames };
-  mkdirSync(out, { recursive: true });
+  makeFolder(out);
 
   const score = { squared: 0, pixels: 0, ssim: 0, frames: 0, latentBytes: 0 };
   const progress: TokenizeEvent[] = [];

@@ -1,8 +1,8 @@
 // Runs a benchmark clip by clip and keeps each clip's rows on disk, so that an interrupted run goes on where it stopped.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
-import { diskError, writeFileAtomic } from '../../formats/index.ts';
+import { diskError, makeFolder, writeFileAtomic } from '../../formats/index.ts';
 import type { ClipRow } from '../report/table.ts';
 
 /** One clip of a benchmark. */
@@ -29,7 +29,7 @@ export function openRun(dir: string, benchmark: string, settings: Settings): voi
     return;
   }
   try {
-    for (const name of ['clips', 'videos']) mkdirSync(join(dir, name), { recursive: true });
+    for (const name of ['clips', 'videos']) makeFolder(join(dir, name));
   } catch (error) {
     throw diskError(error, 'make a run folder at', dir);
   }

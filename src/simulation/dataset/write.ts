@@ -1,10 +1,11 @@
 // Writes a data-set folder of simulated clips: shards of raw frames with one line of metadata per clip. A shard appears
 // under its name only when complete, so an interrupted run continues with the next missing shard and gives the same bytes.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { InputError, OrreryError, randomStream, throwIfAborted } from '../../base/index.ts';
+import { makeFolder } from '../../formats/index.ts';
 import { SCENARIOS, type ScenarioName } from '../scenarios/index.ts';
 import { type ClipJob, type ClipResult, clipSeed } from './jobs.ts';
 
@@ -143,8 +144,8 @@ function plan(spec: DatasetSpec): Shard[] {
 
 function prepare(spec: DatasetSpec, dir: string): void {
   try {
-    mkdirSync(join(dir, 'train'), { recursive: true });
-    mkdirSync(join(dir, 'heldout'), { recursive: true });
+    makeFolder(join(dir, 'train'));
+    makeFolder(join(dir, 'heldout'));
   } catch (cause) {
     throw new OrreryError(
       'disk',

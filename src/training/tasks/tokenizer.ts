@@ -1,8 +1,8 @@
 // Training orrery-tokenizer: random windows, L1 + MSE with more weight where the picture moves, linear path started as
 // principal components.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type NdArray, randomStream } from '../../base/index.ts';
+import { makeFolder } from '../../formats/index.ts';
 import {
   abs,
   add,
@@ -168,7 +168,7 @@ async function validate(
     if (i < 4) rows.push(clip, restored);
   }
   if (folder !== undefined) {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     await writeSheet(join(folder, 'reconstruction.png'), rows, { frames, height, width, every: 4 });
   }
   const psnr = (sum: number, n: number): number => 10 * Math.log10(255 ** 2 / Math.max(1e-9, sum / Math.max(1, n)));

@@ -1,8 +1,9 @@
 // Training orrery-nano: EDM loss on what changes (Karras et al. 2022, section 5), conditioned on 9, 1 or no given frames and a caption.
 // Latents are encoded once; the score samples held-out clips and compares them with repeat-last-frame.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, type NdArray, randomStream } from '../../base/index.ts';
+import { makeFolder } from '../../formats/index.ts';
 import { constantF32, div, input, mean, minimum, mul, square, sub, type Tensor } from '../../graph/index.ts';
 import { openModelFolder } from '../../hub/index.ts';
 import { lowerMedian } from '../../motion/index.ts';
@@ -51,7 +52,7 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   }
 > {
   const { recipe, folder, train } = o;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const { frames, height, width, fps } = train;
   writeFileSync(join(folder, 'window.json'), JSON.stringify({ frames, height, width, fps } satisfies WindowSize));
   const vocabulary = vocabularyIn(folder, train);
@@ -330,7 +331,7 @@ async function validateWorld(
     }),
   );
   if (samples !== undefined) {
-    mkdirSync(samples, { recursive: true });
+    makeFolder(samples);
     const layout = { ...o.heldOut, every: 3 };
     await writeSheet(join(samples, 'predictions.png'), rows, layout);
     await writeSheet(join(samples, 'text.png'), text.rows, layout);
