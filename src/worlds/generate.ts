@@ -1,6 +1,6 @@
 // The main job: from a sentence, an image or a video to a new video. One sampler step is one network run, so cancelling
 // takes one step; videos longer than the model's window go on from their own last frames.
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Guardrail, InputError, throwIfAborted } from '../base/index.ts';
 import { createRunFolder, type RunFolder } from '../hub/index.ts';
@@ -13,6 +13,7 @@ import { nextFrames, stepsFor } from './nano-window.ts';
 import { type OpenedNano, openNano } from './open-nano.ts';
 import { CONDITIONS } from './orrery-nano.ts';
 import { type GenerateRequest, parseRequest } from './request.ts';
+import { leaveStopped, makeVideos, type RunVideos } from './run-videos.ts';
 
 export type GenerateOptions = {
   /** Folder that gets the run folder. Default `runs`. */
@@ -75,6 +76,7 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
   await using nano = await openNano(resolved.model, options);
   checkSize(resolved, nano);
   const run = createRunFolder(options.out ?? 'runs', 'generate');
+  const videos: RunVideos = { run, count: resolved.count, guardrail: options.guardrail.policy, finished: [] };
   try {
     const hidden = resolved.private
       ? { prompt: '(private)', negative_prompt: '(private)', input: resolved.input && '(private)' }
@@ -91,15 +93,9 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
       guardrail: options.guardrail.policy,
     };
     const given = yield* readInput(resolved, nano, options);
-    for (let i = 0; i < resolved.count; i++) yield* one(resolved, i, given, nano, run, options);
-    run.write('result.json', {
-      status: 'completed',
-      guardrail: options.guardrail.policy,
-      videos: Array.from({ length: resolved.count }, (_, i) => videoName(resolved, i)),
-    });
+    yield* makeVideos(videos, (i) => one(resolved, i, given, nano, run, options));
   } catch (error) {
-    // A run that made nothing leaves nothing.
-    rmSync(run.dir, { recursive: true, force: true });
+    leaveStopped(videos);
     throw error;
   }
 }

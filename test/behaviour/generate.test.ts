@@ -75,6 +75,25 @@ describe('generate', () => {
     expect(hashOf(other.video)).not.toBe(hashOf(first.video));
   });
 
+  it('keeps the finished videos of a run that is stopped, and nothing of one that finished none', async () => {
+    const out = join(folder, 'stopped');
+    const stop = new AbortController();
+    const request = { prompt: 'a red ball', seed: 1, steps: 1, frames: 9, count: 3 };
+    const events = generate(request, { guardrail: noGuardrail(), out, signal: stop.signal });
+    const made = async (): Promise<void> => {
+      for await (const e of events) if (e.type === 'completed') stop.abort();
+    };
+    await expect(made()).rejects.toThrow(/cancel/);
+    const dir = join(out, readdirSync(out)[0]!);
+    expect(JSON.parse(readFileSync(join(dir, 'result.json'), 'utf8'))).toMatchObject({
+      status: 'stopped',
+      videos: ['video-1.mp4'],
+    });
+    expect(readdirSync(dir).filter((name) => name.endsWith('.mp4'))).toEqual(['video-1.mp4']);
+    await expect(run({ ...request, input: join(folder, 'none.mp4') }, join(folder, 'nothing'))).rejects.toThrow();
+    expect(readdirSync(join(folder, 'nothing'))).toEqual([]);
+  });
+
   it('goes on from a video of another size and beyond one window', async () => {
     const path = join(folder, 'in.mp4');
     await sampleVideo(path, 15);

@@ -1,5 +1,4 @@
 // `generate` with a public Cosmos model: its parts opened one after the other, a run folder with everything to repeat the run.
-import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InputError, type NdArray, OrreryError, throwIfAborted } from '../../base/index.ts';
 import { createRunFolder, type RunFolder } from '../../hub/index.ts';
@@ -10,6 +9,7 @@ import { openTokenModel } from '../autoregressive/token-model.ts';
 import type { GenerateEvent, GenerateOptions } from '../generate.ts';
 import { guardFrames } from '../guarded.ts';
 import type { GenerateRequest } from '../request.ts';
+import { leaveStopped, makeVideos, type RunVideos } from '../run-videos.ts';
 import { autoregressiveWorld } from './autoregressive-world.ts';
 import { openDiffusionModel } from './diffusion-model.ts';
 import { diffusionWorld } from './diffusion-world.ts';
@@ -48,6 +48,7 @@ export async function* generateCosmos(
   }
   await using runtime = openRuntime(options);
   const run = createRunFolder(options.out ?? 'runs', 'generate');
+  const videos: RunVideos = { run, count: resolved.count, guardrail: options.guardrail.policy, finished: [] };
   try {
     const hidden = resolved.private
       ? { prompt: '(private)', negative_prompt: '(private)', input: resolved.input && '(private)' }
@@ -64,19 +65,12 @@ export async function* generateCosmos(
       models: [{ name, parts: paths }],
       software: { node: process.version, orrery: '0.1.0' },
     });
-    const videos: string[] = [];
-    for (let i = 0; i < resolved.count; i++) {
-      const job: Job = { parts, resolved, options, runtime, run, seed: (resolved.seed + i) % 2 ** 32, index: i };
-      const events = parts.kind === 'diffusion' ? oneDiffusion(job) : oneAutoregressive(job);
-      for await (const event of events) {
-        if (event.type === 'completed') videos.push(basename(event.video));
-        yield event;
-      }
-    }
-    run.write('result.json', { status: 'completed', guardrail: options.guardrail.policy, videos });
+    yield* makeVideos(videos, (index) => {
+      const job: Job = { parts, resolved, options, runtime, run, seed: (resolved.seed + index) % 2 ** 32, index };
+      return parts.kind === 'diffusion' ? oneDiffusion(job) : oneAutoregressive(job);
+    });
   } catch (error) {
-    // A run that made nothing leaves nothing.
-    rmSync(run.dir, { recursive: true, force: true });
+    leaveStopped(videos);
     throw error;
   }
 }
