@@ -1,4 +1,4 @@
-// `npm run bench NAME [-- --json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
+// `npm run bench NAME [-- PART] [--json] [--only TEXT]`: a table for people, or one JSON array of {name, value, unit, of, floor, ok}.
 import { benchCuration } from './curation.ts';
 import { benchEngine } from './engine.ts';
 import { benchEvaluation } from './evaluation.ts';
@@ -40,7 +40,8 @@ function table(figures: readonly Figure[]): string {
 
 const args = process.argv.slice(2);
 const onlyAt = args.indexOf('--only');
-const only = onlyAt < 0 ? '' : (args[onlyAt + 1] ?? '');
+const part = args[1]?.startsWith('--') === false ? args[1] : '';
+const only = onlyAt < 0 ? part : (args[onlyAt + 1] ?? '');
 const name = args[0] ?? '';
 const bench = BENCHES[name];
 if (bench === undefined) {

@@ -81,6 +81,7 @@ export function passOptions(out: string, o: CurateOptions): PassOptions {
     maxHeight: o.maxHeight,
     threads: o.threads,
     motion: o.motion !== 'off',
+    audio: o.audio === 'copy',
     ...(o.kilobits === undefined ? {} : { kilobits: o.kilobits }),
     ...(o.shotModel === undefined ? {} : { shotModel: o.shotModel }),
   };

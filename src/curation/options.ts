@@ -26,6 +26,8 @@ export const curateSchema = z.strictObject({
   preset: z.enum(['ultrafast', 'veryfast', 'fast', 'medium', 'slow']).default('veryfast'),
   kilobits: z.number().int().min(50).max(200_000).optional(),
   maxHeight: z.number().int().min(0).max(8192).default(0),
+  /** copy: the first audio track goes along as it is (AAC, MP3, AC-3, ALAC, Opus, FLAC). */
+  audio: z.enum(['off', 'copy']).default('off'),
 
   /** off: not measured; score: measured only; filter: clips below the thresholds go to filtered_clips. */
   motion: z.enum(['off', 'score', 'filter']).default('score'),

@@ -190,6 +190,32 @@ describe('curate', () => {
     expect(existsSync(join(out, '.handoff'))).toBe(false);
   }, 180_000);
 
+  it.skipIf(spawnSync('ffmpeg', ['-version']).status !== 0)(
+    'carries the sound along when asked',
+    () => {
+      const input = join(folder, 'loud');
+      mkdirSync(input);
+      const pictures = ['-i', join(videos, 'v0.mp4'), '-f', 'lavfi', '-i', 'sine=frequency=440:duration=3'];
+      spawnSync('ffmpeg', ['-v', 'error', ...pictures, '-c:v', 'copy', '-c:a', 'aac', join(input, 'loud.mp4')]);
+      const out = join(folder, 'out-loud');
+      const { code, stderr } = orrery(['curate', input, out, ...FAST, '--audio', 'copy']);
+      expect(code, stderr).toBe(0);
+      for (const name of clipNames(out)) {
+        const args = ['-v', 'error', '-select_streams', 'a', '-show_entries', 'stream=codec_name,start_time,duration'];
+        const { stdout } = spawnSync('ffprobe', [...args, '-of', 'csv=p=0', join(out, 'clips', name)], {
+          encoding: 'utf8',
+        });
+        const [codec, start, seconds] = stdout.trim().split(',');
+        expect(codec).toBe('aac');
+        // Sound begins within one packet of the pictures and lasts as long.
+        expect(Number(start)).toBeLessThan(0.03);
+        expect(Math.abs(Number(seconds) - 1)).toBeLessThan(0.06);
+      }
+      expect(clipNames(out).length).toBe(3);
+    },
+    120_000,
+  );
+
   it('refuses nonsense in one line', () => {
     const nested = orrery(['curate', videos, join(videos, 'out')]);
     expect(nested).toMatchObject({ code: 2, stderr: expect.stringContaining('need a folder outside') });

@@ -29,6 +29,7 @@ export function metaOf(clip: ClipResult): Record<string, unknown> {
     framerate: clip.fps,
     num_frames: clip.frames,
     video_codec: clip.codec,
+    ...(clip.audioCodec === undefined ? {} : { audio_codec: clip.audioCodec }),
     num_bytes: clip.bytes,
     sha256: clip.sha256,
     ...(motion === undefined

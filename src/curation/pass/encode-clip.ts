@@ -5,6 +5,7 @@ import { renameSync, rmSync, statSync } from 'node:fs';
 import type { CodecContext, FormatContext, Frame, Stream } from 'node-av/lib';
 import { WorkFailure } from '../../media/work-failure.ts';
 import type { Av } from '../../media/worker-open.ts';
+import type { ClipAudio } from './audio.ts';
 
 /** Encoders that clips may be written with, best first for `auto`. */
 export const ENCODERS = ['h264_nvenc', 'libx264', 'libopenh264', 'libsvtav1', 'libvpx-vp9'] as const;
@@ -101,12 +102,13 @@ export async function chooseEncoder(av: Av, wanted: EncoderName | 'auto'): Promi
   throw new WorkFailure('internal', `no encoder of ${names.join(', ')} can be opened here`, 'choose another --encoder');
 }
 
-/** Starts a clip under a temporary name. */
+/** Starts a clip under a temporary name. Sound, when given, is copied beside the pictures and freed with the clip. */
 export async function openClip(
   av: Av,
   temporary: string,
   source: ClipSource,
   encoding: ClipEncoding,
+  audio?: ClipAudio,
 ): Promise<ClipWriter> {
   const c = av.constants;
 
@@ -121,6 +123,7 @@ export async function openClip(
   const packet = new av.Packet();
   const own = new av.Frame();
   let stream: Stream;
+  let sound: Stream | undefined;
   let frames = 0;
   let lastPts = -1n;
   let isOpen = true;
@@ -129,6 +132,7 @@ export async function openClip(
     isOpen = false;
     packet.free();
     own.free();
+    audio?.free();
     encoder.freeContext();
     format.freeContext();
   };
@@ -159,6 +163,12 @@ export async function openClip(
     stream.avgFrameRate = encoder.framerate;
     check('cannot set up the stream', stream.codecpar.fromContext(encoder));
     if (encoding.encoder.includes('264')) stream.codecpar.codecTag = 'avc1';
+    if (audio !== undefined) {
+      sound = format.newStream(null);
+      check('cannot copy the sound', audio.stream.codecpar.copy(sound.codecpar));
+      sound.codecpar.codecTag = 0;
+      sound.timeBase = audio.stream.timeBase;
+    }
     format.setFlags(c.AVFMT_FLAG_BITEXACT);
     check('cannot write the clip', await format.openOutput());
     check('cannot write the clip', await format.writeHeader(av.Dictionary.fromObject({ movflags: '+faststart' })));
@@ -182,6 +192,16 @@ export async function openClip(
       check('writing', written);
     }
   };
+  /** Copies the sound before `seconds` of the source. */
+  const copySound = async (seconds: number): Promise<void> => {
+    if (audio === undefined || sound === undefined) return;
+    for (let heard = audio.next(seconds); heard !== undefined; heard = audio.next(seconds)) {
+      heard.streamIndex = sound.index;
+      heard.rescaleTs(audio.stream.timeBase, sound.timeBase);
+      check('writing', await format.interleavedWriteFrame(heard));
+    }
+  };
+  const unit = source.timeBase.num / source.timeBase.den;
   let first: bigint | undefined;
   return {
     get frames() {
@@ -200,11 +220,13 @@ export async function openClip(
       own.unref();
       frames++;
       await drain();
+      await copySound(Number(pts) * unit);
     },
     async finish(path) {
       try {
         check('encoding', await encoder.sendFrame(null));
         await drain();
+        if (first !== undefined) await copySound(Number(first + lastPts) * unit + 1 / source.fps);
         check('finishing the clip', await format.writeTrailer());
         await format.closeOutput();
         const seconds = (Number(lastPts) * source.timeBase.num) / source.timeBase.den + 1 / source.fps;

@@ -22,6 +22,8 @@ export type PassOptions = {
   readonly shotModel?: string;
   /** Whether motion is measured. */
   readonly motion: boolean;
+  /** Whether clips keep the sound of the source's first audio track, where MP4 can hold it. */
+  readonly audio: boolean;
 };
 
 /** A video to work on. */
@@ -62,6 +64,8 @@ export type ClipUnit = {
   readonly bytes: number;
   readonly sha256: string;
   readonly codec: string;
+  /** Codec of the sound that was copied along. */
+  readonly audioCodec?: string;
   /** Frames at which the decoder met damage. */
   readonly damagedFrames: number;
   readonly sourceFacts: { readonly width: number; readonly height: number; readonly fps: number };
@@ -90,5 +94,7 @@ export type VideoRecord = {
   readonly dropped: number;
   readonly transitions: number;
   readonly decode_errors: number;
+  /** Why clips have no sound although it was asked for. */
+  readonly audio_note?: string;
   readonly problem?: string;
 };

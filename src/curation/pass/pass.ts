@@ -11,6 +11,7 @@ import type { VideoInfo } from '../../media/index.ts';
 import type { Av, OpenInput } from '../../media/worker-open.ts';
 import { loadShotModel, type ShotModel, scoreStream, type Transition, transitionStream } from '../shots/detector.ts';
 import { TINY } from '../shots/features.ts';
+import { audioOf, openClipAudio } from './audio.ts';
 import { type Cutter, type OpenSpan, openCutter } from './cutter.ts';
 import { type DecodeNotes, decodeFrames, hasVectors } from './decode.ts';
 import { type ClipWriter, chooseEncoder, type EncoderName, openClip } from './encode-clip.ts';
@@ -74,6 +75,7 @@ export async function runPass(
   unit: VideoUnit,
   info: VideoInfo,
   options: PassOptions,
+  source: { readonly path: string; readonly demuxer: string },
   sink: PassSink,
 ): Promise<VideoRecord> {
   const videoId = uuid5(unit.idPath);
@@ -136,6 +138,9 @@ export async function runPass(
   mkdirSync(join(options.out, '.handoff', videoId), { recursive: true });
   mkdirSync(join(options.out, 'clips'), { recursive: true });
 
+  const sound = options.audio ? audioOf(av, input.context) : undefined;
+  const timeUnit = input.stream.timeBase.num / input.stream.timeBase.den;
+
   const startClip = async (span: OpenSpan, first: Held): Promise<Clip> => {
     const path = recordPath(span.key);
     let known: Clip['known'];
@@ -170,6 +175,7 @@ export async function runPass(
               threads: options.threads,
               ...(options.kilobits === undefined ? {} : { kilobits: options.kilobits }),
             },
+            sound?.fits === true ? openClipAudio(av, source, Number(first.pts) * timeUnit) : undefined,
           )
         : undefined;
     return {
@@ -240,6 +246,7 @@ export async function runPass(
         .update(readFileSync(join(options.out, file)))
         .digest('hex'),
       codec: written.encoder,
+      ...(sound?.fits === true ? { audioCodec: sound.codec } : {}),
       damagedFrames: clip.damaged,
       sourceFacts: { width: info.width, height: info.height, fps: info.fps },
       quality: measure(samples, { luma: clip.luma, change: clip.change }),
@@ -371,6 +378,7 @@ export async function runPass(
     dropped,
     transitions,
     decode_errors: notes.errors,
+    ...(sound === undefined || sound.fits ? {} : { audio_note: `${sound.codec} sound cannot be copied into MP4` }),
     ...(info.problem === undefined ? {} : { problem: info.problem }),
   };
 }

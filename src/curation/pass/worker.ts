@@ -56,13 +56,21 @@ async function one(
   const input = openInput(av, file.path, file.demuxer);
   try {
     const info = infoOf(file, factsOf(av, input, alive), whole.problem);
-    const record = await runPass(av, input, value, info, options, {
-      clip,
-      pause: async () => {
-        alive();
-        await new Promise((resolve) => setImmediate(resolve));
+    const record = await runPass(
+      av,
+      input,
+      value,
+      info,
+      options,
+      { path: file.path, demuxer: file.demuxer },
+      {
+        clip,
+        pause: async () => {
+          alive();
+          await new Promise((resolve) => setImmediate(resolve));
+        },
       },
-    });
+    );
     if (record.num_frames === 0)
       throw fileError(value.name, 'no frame can be decoded', 'at least one good frame', 'copy it again in full');
     return record;

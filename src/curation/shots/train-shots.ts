@@ -1,8 +1,8 @@
-// `trainShots(videos)`: a shot detector from the user's own footage, written as a model folder.
+// `trainShots(footage)`: a shot detector from the user's own videos and pictures, written as a model folder.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { f32ToHalf, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
+import { f32ToHalf, type NdArray, OrreryError, randomStream, sizeOf } from '../../base/index.ts';
 import { writeFileAtomic, writeSafetensors } from '../../formats/index.ts';
 import { input } from '../../graph/index.ts';
 import { decodeVideo } from '../../media/index.ts';
@@ -10,13 +10,16 @@ import { listWeights } from '../../nets/orrery/weights.ts';
 import { shotNet } from '../../nets/vision/shot-net.ts';
 import { averagedWeights, runTraining, type TrainEvent } from '../../training/index.ts';
 import { FEATURES } from './features.ts';
+import { filmDrive, filmPicture, isPicture, type Picture, readPicture } from './footage.ts';
 import { FOOTAGE, type Footage } from './synthetic.ts';
 import { type Example, makeExamples, SHOT_NET, shotTask, statisticsOf } from './training.ts';
 
 /** Options of `trainShots`. */
 export type TrainShotsOptions = {
-  /** Footage without cuts; files with cuts teach wrong answers. */
+  /** Videos without cuts (files with cuts teach wrong answers), and still pictures, which a camera is moved over. */
   readonly videos: readonly string[];
+  /** Takes made out of the still pictures: half of them drives through a world of their patches. Default 3 per picture. */
+  readonly takes?: number;
   /** Model folder to write. */
   readonly out: string;
   /** Folder of checkpoints; the same call continues there. */
@@ -31,6 +34,8 @@ export type TrainShotsOptions = {
 
 /** Most frames taken of one file. */
 const MAX_FRAMES = 300;
+/** Frames of a take made out of pictures. */
+const TAKE_FRAMES = 260;
 
 /** Decodes footage to 96x54. */
 export async function readFootage(path: string, signal?: AbortSignal): Promise<Footage> {
@@ -42,11 +47,21 @@ export async function readFootage(path: string, signal?: AbortSignal): Promise<F
   return { name: path, frames: data.length / FOOTAGE.bytes, data };
 }
 
+async function takesOf(paths: readonly string[], takes = 3 * paths.length, seed: number): Promise<Footage[]> {
+  if (paths.length === 0) return [];
+  const pictures: Picture[] = [];
+  for (const path of paths) pictures.push(await readPicture(path));
+  return Array.from({ length: takes }, (_, i) =>
+    (i % 2 === 0 ? filmPicture : filmDrive)(randomStream(seed, `take ${i}`), pictures, TAKE_FRAMES),
+  );
+}
+
 /** Trains and exports; yields the trainer's events. */
 export async function* trainShots(options: TrainShotsOptions): AsyncGenerator<TrainEvent> {
   const { videos, seed = 1, edits = 320, signal } = options;
   const footage: Footage[] = [];
-  for (const path of videos) footage.push(await readFootage(path, signal));
+  for (const path of videos.filter((v) => !isPicture(v))) footage.push(await readFootage(path, signal));
+  footage.push(...(await takesOf(videos.filter(isPicture), options.takes, seed)));
   if (footage.every((f) => f.frames < 2))
     throw new OrreryError('data', 'no footage of two frames or more; name video files');
   const examples = makeExamples(footage, edits, seed);

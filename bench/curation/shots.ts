@@ -1,8 +1,8 @@
 // Shot detection on edits with exact truth, scored as their README says, and its speed.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findShots } from '../src/curation/index.ts';
-import { type Figure, figure } from './measure.ts';
+import { findShots } from '../../src/curation/index.ts';
+import { type Figure, figure } from '../measure.ts';
 
 type Truth = { readonly type: string; readonly start: number; readonly end: number };
 type Score = { hits: number; misses: number; falseAlarms: number; readonly kinds: Map<string, [number, number]> };
