@@ -17,10 +17,12 @@ export type RunOptions = {
 
 export function orrery(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const { cwd = ROOT, env = {}, interruptWhen = [] } = options;
+  // Node 24 warns where both are set, and the test runner sets FORCE_COLOR.
+  const { FORCE_COLOR: _, ...plain } = process.env;
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
-      env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '', ...env },
+      env: { ...plain, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let stdout = '';
