@@ -315,6 +315,7 @@ const TELLERS: Readonly<Record<string, Teller>> = {
   table_ramp: tellRamp,
   table_trough: tellTrough,
   table_still: tellStill,
+  robot_push: tellRobot,
   freefall: tellFall,
   tilted: tellTiltedPlank,
   u_slope: tellTrough,
@@ -330,6 +331,20 @@ const TELLERS: Readonly<Record<string, Teller>> = {
   ball_rolls_off_table: tellTable,
   ball_into_stack: tellBallStack,
 };
+
+/** The arm is named, what it will do is not: that is what actions tell. The outcome says what was pushed, and where to. */
+function tellRobot(clip: Clip): Omit<Story, 'moments'> {
+  const { scene, things } = clip;
+  const summary = `a robot arm stands at a table with ${groupOf(things)} on it, above a {floor}`;
+  const far = (thing: Thing): number => length(moved(clip, thing));
+  const pushed = things.filter((thing) => far(thing) > 0.02);
+  if (pushed.length === 0) return { summary, outcome: 'the robot arm moves and touches nothing' };
+  const told = pushed.map((thing) => {
+    const word = far(thing) < 0.06 ? 'a little' : far(thing) < 0.12 ? 'some way' : 'far';
+    return `${nameOf(thing, things)} ${word} to the ${sideWord(scene, moved(clip, thing))}`;
+  });
+  return { summary, outcome: `the robot arm pushes ${list(told)}` };
+}
 
 /** Several bodies side by side on a tilted plank: some roll, some slide, some stay. */
 function tellTiltedPlank(clip: Clip): Omit<Story, 'moments'> {

@@ -38,6 +38,7 @@ export {
 export { openRenderPool, type PoolClipOptions, type RenderPool } from './render/pool.ts';
 export { createRenderer, type Renderer, type RenderOptions } from './render/renderer.ts';
 export { type BodyView, type VisibilityMeter, visibilityMeter } from './render/visibility.ts';
+export { ARM, type ArmPose, armAt, type Joints } from './robot/arm.ts';
 export { clipProblems, energyAt } from './sanity.ts';
 export {
   BENCHMARK_SCENARIOS,
@@ -58,7 +59,9 @@ export type {
   Material,
   PairRule,
   Part,
+  Path,
   Quat,
+  RobotTrack,
   Scene,
   Trajectory,
   Vec3,

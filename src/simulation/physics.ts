@@ -4,6 +4,7 @@ import type { Collider, EventQueue, RigidBody, World } from '@dimforge/rapier3d-
 import { assert, InputError, throwIfAborted } from '../base/index.ts';
 import { isolatedBodies } from './physics-isolated.ts';
 import { type PairTable, pairTable } from './physics-pairs.ts';
+import { pathDrives } from './physics-paths.ts';
 import { bodyRadius, collidersOf, densityOf, type Rapier } from './physics-shapes.ts';
 import type { Body, Contact, Joint, Quat, Scene, Trajectory, Vec3 } from './scene.ts';
 
@@ -142,6 +143,7 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
       ? [{ body, handle: handles[i]!, step: Math.round(body.holdSeconds! / scene.dt) }]
       : [],
   );
+  const drives = pathDrives(scene.bodies, handles);
   const log = contactLog(world, queue, scene, owner);
   let steps = 0;
   let open = true;
@@ -160,6 +162,7 @@ function runningWorld(rapier: Rapier, world: World, queue: EventQueue, scene: Sc
         handle.setLinvel(point(body.linvel), true);
         handle.setAngvel(point(body.angvel), true);
       }
+      for (const drive of drives) drive((steps + 1) * scene.dt);
       world.step(queue, hooks);
       for (const body of isolated.values()) body.step(scene.dt);
       steps++;
@@ -207,7 +210,9 @@ function addBody(rapier: Rapier, world: World, body: Body): RigidBody {
   const isHeld = body.kind === 'dynamic' && (body.holdSeconds ?? 0) > 0;
   const description =
     body.kind === 'kinematic'
-      ? rapier.RigidBodyDesc.kinematicVelocityBased()
+      ? body.path === undefined
+        ? rapier.RigidBodyDesc.kinematicVelocityBased()
+        : rapier.RigidBodyDesc.kinematicPositionBased()
       : body.kind === 'static' || isHeld
         ? rapier.RigidBodyDesc.fixed()
         : rapier.RigidBodyDesc.dynamic();
@@ -218,7 +223,7 @@ function addBody(rapier: Rapier, world: World, body: Body): RigidBody {
     .setLinearDamping(0)
     .setAngularDamping(0)
     .setCanSleep(false);
-  if (body.kind !== 'static' && !isHeld) {
+  if (body.kind !== 'static' && !isHeld && body.path === undefined) {
     description.setLinvel(...(body.linvel as [number, number, number])).setAngvel(point(body.angvel));
   }
   if (body.kind === 'dynamic') {

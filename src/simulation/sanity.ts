@@ -28,7 +28,9 @@ export function clipProblems(scene: Scene, trajectory: Trajectory): readonly str
     }
     if (deepest > FLOOR_TOLERANCE) problems.push(`${body.name} sinks ${(1000 * deepest).toFixed(1)} mm into the floor`);
   }
-  if (trajectory.velocities !== undefined && problems.length === 0) {
+  // A driven body does work on what it pushes: nothing can be said about the energy then.
+  const isDriven = scene.bodies.some((body) => body.path !== undefined);
+  if (trajectory.velocities !== undefined && problems.length === 0 && !isDriven) {
     const energy = Array.from({ length: trajectory.frames }, (_, frame) => energyAt(scene, trajectory, frame));
     let least = energy[0] ?? 0;
     let growth = 0;

@@ -57,6 +57,24 @@ export type Body = {
   readonly parts: readonly Part[];
   /** Seconds during which the body is held still at its start pose (a lead-in before release). Default 0. */
   readonly holdSeconds?: number;
+  /** The motion of a kinematic body that follows a path; it pushes what it meets and nothing pushes it. */
+  readonly path?: Path;
+};
+
+/** Poses (position, then quaternion w, x, y, z) at times 0, `interval`, 2·`interval`, … s, straight in between; the last is kept. */
+export type Path = { readonly interval: number; readonly poses: readonly (readonly number[])[] };
+
+/** What a robot records of itself, per frame. */
+export type RobotTrack = {
+  /**
+   * [frames, 7]: what leads from a frame to the next: Δx, Δy, Δz of the tip (m, base frame), Δroll, Δpitch, Δyaw (rad), gripper
+   * (0 open … 1 closed). The last one is zero.
+   */
+  readonly actions: readonly (readonly number[])[];
+  /** [frames, joints], rad. */
+  readonly joints: readonly (readonly number[])[];
+  /** [frames, 3]: place of the tip, m, base frame. */
+  readonly tip: readonly (readonly number[])[];
 };
 
 export type Joint = {
@@ -138,6 +156,8 @@ export type Scene = {
   readonly pairs: readonly PairRule[];
   readonly light: Light;
   readonly cameras: readonly Camera[];
+  /** Actions and measurements of the robot, where there is one. */
+  readonly robot?: RobotTrack;
 };
 
 /** The start of a touch between two bodies. */

@@ -1,7 +1,7 @@
 // What the data-set writer and its workers exchange.
 import { hash32 } from '../../base/index.ts';
 import type { ScenarioName } from '../scenarios/index.ts';
-import type { Scene } from '../scene.ts';
+import type { RobotTrack, Scene } from '../scene.ts';
 
 export type ClipJob = {
   readonly split: 'train' | 'heldout';
@@ -34,6 +34,8 @@ export type ClipRecord = {
   }[];
   readonly camera: Scene['cameras'][number];
   readonly trajectory: string;
+  /** Actions and measurements of the robot, per frame, where there is one. */
+  readonly robot?: RobotTrack;
 };
 
 export type ClipResult = { readonly rgb: Uint8Array; readonly instance: Uint8Array; readonly record: ClipRecord };
@@ -45,6 +47,13 @@ export type ClipResult = { readonly rgb: Uint8Array; readonly instance: Uint8Arr
 export function clipSeed(seed: number, split: 'train' | 'heldout', index: number): number {
   const mixed = hash32(`${seed} ${split} ${index}`);
   return ((mixed & 0xfffffffe) | (split === 'heldout' ? 1 : 0)) >>> 0;
+}
+
+/** Micrometres and microradians are enough, and half as long to read. */
+function rounded(track: RobotTrack): RobotTrack {
+  const round = (rows: readonly (readonly number[])[]): number[][] =>
+    rows.map((row) => row.map((v) => Math.round(v * 1e6) / 1e6));
+  return { actions: round(track.actions), joints: round(track.joints), tip: round(track.tip) };
 }
 
 export function clipRecord(
@@ -72,5 +81,6 @@ export function clipRecord(
     })),
     camera: scene.cameras[0]!,
     trajectory,
+    ...(scene.robot === undefined ? {} : { robot: rounded(scene.robot) }),
   };
 }

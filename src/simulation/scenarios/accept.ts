@@ -94,8 +94,8 @@ function inscribed(body: Body): number {
   return bodyRadius(body) * (isBall ? 1 : 0.8);
 }
 
-/** Why a table clip must be drawn again, judged by its motion; undefined when it is fine. */
-export function motionProblem(scene: Scene, trajectory: Trajectory): string | undefined {
+/** Which object is more than half out of view at some frame. */
+export function leavesView(scene: Scene, trajectory: Trajectory): string | undefined {
   const camera = scene.cameras[0]!;
   const bodies = dynamicOf(scene);
   for (let frame = 0; frame < trajectory.frames; frame++) {
@@ -104,6 +104,13 @@ export function motionProblem(scene: Scene, trajectory: Trajectory): string | un
       if (insideShare(disc, camera) < 0.5) return `${body.name} leaves the view at frame ${frame}`;
     }
   }
+  return undefined;
+}
+
+/** Why a table clip must be drawn again, judged by its motion; undefined when it is fine. */
+export function motionProblem(scene: Scene, trajectory: Trajectory): string | undefined {
+  const gone = leavesView(scene, trajectory);
+  if (gone !== undefined) return gone;
   const moving = movingShare(scene, trajectory, LEAD_FRAMES - 1);
   return moving < 0.01 ? `only ${(100 * moving).toFixed(2)} % of the pixels move after the given frames` : undefined;
 }

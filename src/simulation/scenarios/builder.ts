@@ -1,7 +1,20 @@
 // Puts a scene together: bodies in order (the floor first), materials, pair rules. One builder per scene, used once.
 import { type RandomStream, randomStream } from '../../base/index.ts';
 import { stepFor } from '../physics.ts';
-import type { Body, BodyClass, Camera, Joint, Light, Material, PairRule, Part, Quat, Scene, Vec3 } from '../scene.ts';
+import type {
+  Body,
+  BodyClass,
+  Camera,
+  Joint,
+  Light,
+  Material,
+  PairRule,
+  Part,
+  Path,
+  Quat,
+  Scene,
+  Vec3,
+} from '../scene.ts';
 import { IDENTITY, ZERO } from '../vector.ts';
 
 /** What the caller of a scenario chooses; everything else is drawn from the seed. */
@@ -25,7 +38,9 @@ export type Draw = {
   readonly seed: number;
   readonly options: ResolvedOptions;
   /** Opens a stream at its beginning: ask for each label once per scene. */
-  stream(label: 'objects' | 'materials' | 'floor' | 'fixture' | 'light' | 'camera' | 'gravity'): RandomStream;
+  stream(
+    label: 'objects' | 'materials' | 'floor' | 'fixture' | 'light' | 'camera' | 'gravity' | 'actions',
+  ): RandomStream;
 };
 
 export function drawOf(seed: number, options: ResolvedOptions): Draw {
@@ -46,6 +61,7 @@ export type BodyPlan = {
   readonly inertia?: Vec3;
   readonly com?: Vec3;
   readonly holdSeconds?: number;
+  readonly path?: Path;
   readonly parts: readonly Part[];
 };
 
@@ -88,6 +104,7 @@ export function bodyOf(plan: BodyPlan, id: number): Body {
     ...(plan.inertia === undefined ? {} : { inertia: plan.inertia }),
     parts: plan.parts,
     ...(holdSeconds > 0 ? { holdSeconds } : {}),
+    ...(plan.path === undefined ? {} : { path: plan.path }),
   };
 }
 

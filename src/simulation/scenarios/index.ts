@@ -2,11 +2,12 @@
 import { InputError, randomStream, throwIfAborted } from '../../base/index.ts';
 import { simulate } from '../physics.ts';
 import type { Scene, Trajectory } from '../scene.ts';
-import { motionProblem, startProblem } from './accept.ts';
+import { leavesView, motionProblem, startProblem } from './accept.ts';
 import { type Draw, drawOf, type ResolvedOptions, type SceneOptions } from './builder.ts';
 import { collision, freefall, tilted, uSlope } from './drops.ts';
 import { ballIntoStack, ballRollsOffTable, boxSlide, cradle, pendulum } from './extras.ts';
 import { gyroscope, seesaw } from './machines.ts';
+import { robotPush } from './robot.ts';
 import { domino, stableStack, unstableStack } from './stacks.ts';
 import { tableCollision, tableFreefall, tableMixture, tableRamp, tableStill, tableTrough } from './table.ts';
 
@@ -24,6 +25,7 @@ const BUILDERS = {
   table_ramp: { build: tableRamp, defaults: TABLE },
   table_trough: { build: tableTrough, defaults: TABLE },
   table_still: { build: tableStill, defaults: TABLE },
+  robot_push: { build: robotPush, defaults: { ...TABLE, fps: 24 } },
   freefall: { build: freefall, defaults: BENCHMARK },
   tilted: { build: tilted, defaults: BENCHMARK },
   u_slope: { build: uSlope, defaults: BENCHMARK },
@@ -106,11 +108,18 @@ export function buildScene(scenario: ScenarioName, seed: number, options: SceneO
   });
 }
 
+/** Why a simulated clip must be drawn again; undefined when it is fine. */
+function clipProblem(scene: Scene, trajectory: Trajectory): string | undefined {
+  if (scene.robot !== undefined) return leavesView(scene, trajectory);
+  const isTable = scene.scenario.startsWith('table_') && scene.scenario !== 'table_still';
+  return isTable ? motionProblem(scene, trajectory) : undefined;
+}
+
 /** A scene with its motion. */
 export type SimulatedClip = { readonly scene: Scene; readonly trajectory: Trajectory };
 
 /**
- * Builds and simulates the clip of a seed. For the table world draws are repeated until every object stays in view and
+ * Builds and simulates the clip of a seed. For the table and robot worlds draws are repeated until every object stays in view and
  * something moves after the given frames; the scene records the draw in `attempt`.
  */
 export async function simulateClip(
@@ -125,8 +134,7 @@ export async function simulateClip(
     throwIfAborted(signal);
     const scene = buildScene(scenario, seed, { ...rest, attempt });
     const trajectory = await simulate(scene, signal === undefined ? {} : { signal });
-    const isTable = scene.scenario.startsWith('table_') && scene.scenario !== 'table_still';
-    problem = isTable ? motionProblem(scene, trajectory) : undefined;
+    problem = clipProblem(scene, trajectory);
     if (problem === undefined) return { scene, trajectory };
     attempt = (scene.attempt ?? 0) + 1;
   }
