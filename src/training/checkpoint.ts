@@ -5,6 +5,9 @@ import { f32, OrreryError } from '../base/index.ts';
 import { makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
 import { STATE_NAMES } from './optimizer.ts';
 
+/** A start model by name and the checksum of its weights. */
+export type StartModel = { readonly name: string; readonly sha256: string };
+
 export type CheckpointRecord = {
   readonly step: number;
   /** Seconds spent on training steps so far, over all runs. */
@@ -13,6 +16,10 @@ export type CheckpointRecord = {
   readonly updates: number;
   /** Best validation score so far and its step. */
   readonly best: { readonly score: number; readonly step: number } | undefined;
+  /** Validations since the best one. */
+  readonly stale?: number;
+  /** The model that training started from; its frozen weights belong to the state. */
+  readonly from?: StartModel;
   readonly recipe: unknown;
   /** Training clips of the data set. */
   readonly clips?: number;

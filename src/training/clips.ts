@@ -5,6 +5,10 @@ import { OrreryError, type RandomStream } from '../base/index.ts';
 
 /** What one line of a shard's metadata says about its clip. */
 export type ClipMeta = {
+  /** The first camera: a row-major 4×4 matrix per frame, or one. */
+  readonly camera?: { readonly worldToCamera: readonly (readonly number[])[] };
+  /** What a robot did, per frame; action k leads from frame k to frame k + 1. */
+  readonly robot?: { readonly actions: readonly (readonly number[])[] };
   readonly index: number;
   readonly id: string;
   readonly seed: number;
@@ -19,7 +23,12 @@ export type ClipMeta = {
   }[];
 };
 
+/** Clips of one data set among several, and its share of the draws. */
+export type ClipsPart = { readonly from: number; readonly count: number; readonly share: number };
+
 export type Clips = {
+  /** The data sets it was joined from; absent for one. */
+  readonly parts?: readonly ClipsPart[];
   readonly frames: number;
   readonly height: number;
   readonly width: number;
@@ -157,6 +166,48 @@ export function cutWindow(
   }
 }
 
+/** A clip at random; of joined data sets first the set by its share. */
+export function drawClip(clips: Pick<Clips, 'count' | 'parts'>, random: RandomStream): number {
+  if (clips.parts === undefined) return random.integer(0, clips.count - 1);
+  let u = random.uniform(
+    0,
+    clips.parts.reduce((sum, p) => sum + p.share, 0),
+  );
+  const part = clips.parts.find((p) => (u -= p.share) < 0) ?? clips.parts.at(-1)!;
+  return random.integer(part.from, part.from + part.count - 1);
+}
+
+/** Several data sets as one, drawn from by their shares. They must have the same frames, size and rate. */
+export function joinClips(
+  sets: readonly { readonly name: string; readonly clips: Clips; readonly share: number }[],
+): Clips {
+  const [first] = sets;
+  if (sets.length === 1) return first!.clips;
+  const sizeOf = ({ clips: c }: (typeof sets)[number]): string =>
+    `${c.frames} frames of ${c.width}×${c.height}, ${c.fps}/s`;
+  for (const set of sets) {
+    if (sizeOf(set) === sizeOf(first!)) continue;
+    throw new OrreryError(
+      'data',
+      `data sets ${first!.name} (${sizeOf(first!)}) and ${set.name} (${sizeOf(set)}) cannot be mixed; simulate one anew with the sizes of the other`,
+    );
+  }
+  const parts: ClipsPart[] = [];
+  const owner: { readonly clips: Clips; readonly at: number }[] = [];
+  for (const { clips, share } of sets) {
+    parts.push({ from: owner.length, count: clips.count, share });
+    for (let i = 0; i < clips.count; i++) owner.push({ clips, at: i });
+  }
+  return {
+    ...first!.clips,
+    count: owner.length,
+    meta: sets.flatMap(({ clips }) => clips.meta),
+    parts,
+    clipView: (i) => owner[i]!.clips.clipView(owner[i]!.at),
+    instanceView: (i) => owner[i]!.clips.instanceView(owner[i]!.at),
+  };
+}
+
 /** Random windows as one batch: uint8 [batch, frames, size, size, 3]. */
 export function randomWindows(
   clips: Clips,
@@ -175,7 +226,7 @@ export function randomWindows(
       size,
       mirror: random.uniform() < 0.5,
     };
-    cutWindow(clips, random.integer(0, clips.count - 1), window, out, b * each);
+    cutWindow(clips, drawClip(clips, random), window, out, b * each);
   }
   return out;
 }

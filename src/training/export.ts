@@ -1,6 +1,6 @@
 // From a checkpoint to a model folder: the averaged weights by name as float16, the config, and where they came from.
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, type NdArray, OrreryError, sizeOf } from '../base/index.ts';
 import { makeFolder, writeSafetensors } from '../formats/index.ts';
@@ -24,14 +24,17 @@ import type { Clips } from './clips.ts';
 import type { Recipe } from './recipe.ts';
 import { scoreModel } from './score.ts';
 import { writeSheet } from './sheet.ts';
+import { weightsOfModel } from './start.ts';
 import { nanoConfig } from './tasks/world.ts';
+import { effectiveValues, type Tuning, type WeightPlan, weightPlan } from './tuning.ts';
 
 /** The averaged weights of the newest checkpoint in `folder`, by name. */
 export async function averagedWeights(
   folder: string,
   specs: readonly WeightSpec[],
+  checkpoints = 'checkpoints',
 ): Promise<{ weights: Map<string, Float32Array>; record: CheckpointRecord }> {
-  const found = await loadCheckpoint(join(folder, 'checkpoints'));
+  const found = await loadCheckpoint(join(folder, checkpoints));
   if (found === undefined) throw new OrreryError('data', `${folder}: no checkpoint yet; train first`);
   const weights = new Map<string, Float32Array>();
   let at = 0;
@@ -46,6 +49,21 @@ export async function averagedWeights(
     );
   }
   return { weights, record: found.record };
+}
+
+/** The weights of a recipe's network as trained: the average, with what was frozen and low-rank additions merged in. */
+export async function trainedWeights(
+  recipe: Recipe,
+  folder: string,
+  specs: readonly WeightSpec[],
+): Promise<{ weights: Map<string, Float32Array>; record: CheckpointRecord; plan: WeightPlan }> {
+  const from = recipe.from === undefined ? undefined : weightsOfModel(recipe.from);
+  const known = from === undefined ? undefined : new Set(from.values.keys());
+  const plan = weightPlan(specs, recipe.tune as Tuning | undefined, known);
+  // A run that stops by itself is as good as its best validation.
+  const hasBest = recipe.stop !== undefined && existsSync(join(folder, 'best', 'latest'));
+  const { weights, record } = await averagedWeights(folder, plan.trained, hasBest ? 'best' : 'checkpoints');
+  return { weights: effectiveValues(plan, weights, from?.values ?? new Map()), record, plan };
 }
 
 /** Writes `model.safetensors` and `model.json` into `dir`. */
@@ -96,7 +114,7 @@ export async function exportModel(
       const grid = gridOf(recipe.model, 1 + recipe.model.timePatch, 64, 64);
       return decode(encode(frames, recipe.model, w), recipe.model, grid, w);
     });
-    const { weights, record } = await averagedWeights(folder, specs);
+    const { weights, record } = await trainedWeights(recipe, folder, specs);
     await writeModel(
       dir,
       { kind: recipe.model.kind, name: recipe.name, config: recipe.model, ...provenance(folder, recipe, record) },
@@ -115,7 +133,7 @@ export async function exportModel(
   const window = JSON.parse(readFileSync(join(folder, 'window.json'), 'utf8')) as WindowSize;
   const config = nanoConfig(recipe, tokenizer.config, window, vocabulary);
   const specs = listWeights((w) => nanoGraph(config, w));
-  const { weights, record } = await averagedWeights(folder, specs);
+  const { weights, record } = await trainedWeights(recipe, folder, specs);
   const full = { ...config, window, stats, vocabulary, tokenizer: tokenizer.name, sampling: recipe.sampling };
   const model = { kind: recipe.model.kind, name: recipe.name, config: full, ...provenance(folder, recipe, record) };
   await writeModel(dir, model, specs, weights);

@@ -28,7 +28,7 @@ import {
 import { type Clips, cutWindow } from './clips.ts';
 
 /** First frames of the windows that are cut from a clip, at most; the last must leave room for a whole window. */
-const STRIDE = 8;
+export const STRIDE = 8;
 
 export type LatentCache = {
   readonly stats: LatentStats;
@@ -41,6 +41,10 @@ export type LatentCache = {
   /** Normalised latents of the frames to make if nothing happened [2·h·w·C]; "one" only for the first window of a clip. */
   base(window: number, condition: 'nine' | 'one'): Float32Array;
 };
+
+/** Windows that are cut from a clip. */
+export const windowsPerClip = ({ frames }: Pick<Clips, 'frames'>): number =>
+  1 + Math.floor((frames - WINDOW_FRAMES) / STRIDE);
 
 /** Whether a window is cached as its mirror image. */
 export const isMirrored = (window: number, windowsPerClip: number): boolean =>
@@ -57,14 +61,14 @@ export async function latentCache(
   const { grid, config } = tokenizer;
   const perFrame = grid.h * grid.w * config.channels;
   const perWindow = cellsOf(grid) * config.channels + 2 * MADE * perFrame;
-  const windowsPerClip = 1 + Math.floor((clips.frames - WINDOW_FRAMES) / STRIDE);
+  const perClip = windowsPerClip(clips);
   const statsFile = join(folder, 'latent-stats.json');
   const stats = existsSync(statsFile)
     ? (JSON.parse(readFileSync(statsFile, 'utf8')) as LatentStats)
-    : await measure(tokenizer, clips, windowsPerClip);
+    : await measure(tokenizer, clips, perClip);
   if (!existsSync(statsFile)) writeFileSync(statsFile, `${JSON.stringify(stats, null, 1)}\n`);
   const file = join(folder, 'latents.bin');
-  const clipBytes = windowsPerClip * perWindow * 2;
+  const clipBytes = perClip * perWindow * 2;
   const fd = openSync(file, 'a');
   try {
     // A clip that was cut off by a stop is written again.
@@ -72,8 +76,8 @@ export async function latentCache(
     if (done < clips.count) ftruncateSync(fd, done * clipBytes);
     for (let i = done; i < clips.count; i++) {
       throwIfAborted(options.signal);
-      for (let k = 0; k < windowsPerClip; k++) {
-        const z = await encodeWindow(tokenizer, clips, i * windowsPerClip + k, windowsPerClip);
+      for (let k = 0; k < perClip; k++) {
+        const z = await encodeWindow(tokenizer, clips, i * perClip + k, perClip);
         for (const part of [z.truth, z.nine, z.one]) writeSync(fd, f32ToHalf(normalise(part, stats)));
       }
       options.onProgress?.(i + 1, clips.count);
@@ -87,8 +91,8 @@ export async function latentCache(
   const whole = perWindow - 2 * MADE * perFrame;
   return {
     stats,
-    windowsPerClip,
-    count: clips.count * windowsPerClip,
+    windowsPerClip: perClip,
+    count: clips.count * perClip,
     truth: (window) => cut(window, 0, whole),
     base: (window, condition) => cut(window, whole + (condition === 'nine' ? 0 : MADE * perFrame), MADE * perFrame),
   };

@@ -32,6 +32,9 @@ export type AdamWOptions = {
   readonly clip: number;
 };
 
+/** Loss and further scalars from the weights. */
+export type LossOf = (weights: (key: string) => Tensor) => { loss: Tensor; metrics: Record<string, Tensor> };
+
 /** Graph inputs that change at every step; all float32 [1]. */
 export const STEP_SCALARS = ['lr', 'correction1', 'correction2', 'emaDecay'] as const;
 
@@ -142,10 +145,21 @@ function offsets(specs: readonly WeightSpec[]): Map<string, number> {
  */
 export function trainingStep(
   specs: readonly WeightSpec[],
-  lossOf: (weights: (key: string) => Tensor) => { loss: Tensor; metrics: Record<string, Tensor> },
+  lossOf: LossOf,
   options: AdamWOptions,
 ): Record<string, Tensor> {
   const groups = stateGroups(specs);
+  const { loss, metrics, g } = groupGradients(specs, groups, lossOf);
+  const shown = [loss, ...Object.values(metrics)];
+  return { loss: reshape(loss, [1]), ...metrics, ...update(groups, g, shown, options) };
+}
+
+/** Loss and gradients of one batch, the gradients laid out as the state is. */
+function groupGradients(
+  specs: readonly WeightSpec[],
+  groups: readonly StateGroup[],
+  lossOf: LossOf,
+): { loss: Tensor; metrics: Record<string, Tensor>; g: Tensor[] } {
   const weights = stateWeights(groups, 'p');
   const { loss, metrics } = lossOf((key) => weights.get(key)!);
   const list = gradients(
@@ -157,14 +171,59 @@ export function trainingStep(
     const parts = group.specs.map(({ key, shape }) => reshape(gradient.get(key)!, [sizeOf(shape)]));
     return reshape(concat(parts, 0), group.shape);
   });
+  return { loss, metrics, g };
+}
 
+/** State array, and graph input, of the gradients summed so far. */
+export const gradientName = (group: StateGroup): string => `g:${group.name}`;
+
+/** Graph output with the next value of a gradient array. */
+export const nextGradientName = (group: StateGroup): string => `next.${gradientName(group)}`;
+
+/**
+ * The part of a step that is run for each of `batches` batches: adds their gradients up. Input `keepGradient` [1] is 0 for the
+ * first batch of a step and 1 for the others. The state of the optimizer is not touched.
+ */
+export function accumulationStep(
+  specs: readonly WeightSpec[],
+  lossOf: LossOf,
+  batches: number,
+): Record<string, Tensor> {
+  const groups = stateGroups(specs);
+  const { loss, metrics, g } = groupGradients(specs, groups, lossOf);
+  const keep = input('keepGradient', [1]);
+  const next = groups.map((group, i): [string, Tensor] => [
+    nextGradientName(group),
+    add(mul(input(gradientName(group), group.shape), keep), mul(g[i]!, 1 / batches)),
+  ]);
+  return { loss: reshape(loss, [1]), ...metrics, ...Object.fromEntries(next) };
+}
+
+/** The rest of such a step: `trainingStep` without loss, from the summed gradients. */
+export function updateStep(specs: readonly WeightSpec[], options: AdamWOptions): Record<string, Tensor> {
+  const groups = stateGroups(specs);
+  return update(
+    groups,
+    groups.map((group) => input(gradientName(group), group.shape)),
+    [],
+    options,
+  );
+}
+
+/** Gradient norm and next state; every new value comes after all of `g` and `before`. */
+function update(
+  groups: readonly StateGroup[],
+  g: readonly Tensor[],
+  before: readonly Tensor[],
+  options: AdamWOptions,
+): Record<string, Tensor> {
   const squares = g.map((t) => {
     const row = reshape(t, [1, sizeOf(t.shape)]);
     return gemm(row, row, { transB: true }); // Σ g²
   });
   const norm = reshape(sqrt(sum(concat(squares, 0))), [1]); // ‖g‖₂
   let ready = minimum(div(options.clip, add(norm, 1e-12)), 1);
-  for (const t of [loss, ...Object.values(metrics)]) ready = barrier(ready, reshape(t, [1]));
+  for (const t of before) ready = barrier(ready, reshape(t, [1]));
 
   const next: Record<string, Tensor> = {};
   for (const [i, group] of groups.entries()) {
@@ -172,7 +231,7 @@ export function trainingStep(
     const updated = adamW([g[i]!, ...state] as unknown as AdamWArrays, ready, options);
     for (const [k, s] of STATE_NAMES.entries()) next[nextName(s, group)] = updated[k]!;
   }
-  return { loss: reshape(loss, [1]), gradNorm: norm, ...metrics, ...next };
+  return { gradNorm: norm, ...next };
 }
 
 type AdamWArrays = readonly [g: Tensor, p: Tensor, m: Tensor, v: Tensor, ema: Tensor];

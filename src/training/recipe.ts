@@ -6,10 +6,32 @@ import { InputError, needOf, OrreryError, type SchemaIssue } from '../base/index
 const positive = z.number().positive();
 const count = z.number().int().positive();
 
+/** Name patterns of weights, `*` for any text. */
+const patterns = z.array(z.string().min(1));
+
+const tuning = z.strictObject({
+  freeze: patterns.optional(),
+  lora: z.strictObject({ rank: count, alpha: positive, targets: patterns.min(1) }).optional(),
+  train: patterns.optional(),
+});
+
 const common = {
   name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
   /** Name of the data set (its specification lies beside the recipe) or path of its folder. */
   dataset: z.string(),
+  /** Data sets to train on and their shares, for more than one; held-out clips are those of `dataset`, which must be among them. */
+  mixture: z
+    .record(z.string(), positive)
+    .refine((m) => Object.keys(m).length > 0)
+    .optional(),
+  /** Model folder whose weights are the start; what it lacks starts as from nothing. */
+  from: z.string().optional(),
+  /** What is trained of the start model; default everything. */
+  tune: tuning.optional(),
+  /** Batches whose gradients are summed for one step; default 1. */
+  accumulate: count.optional(),
+  /** Stop when so many validations in a row were no better than the best by more than `minDelta`. */
+  stop: z.strictObject({ patience: count, minDelta: z.number().min(0) }).optional(),
   /** Largest number of training clips to load; default all. */
   clips: count.optional(),
   seed: z.number().int().nonnegative(),
@@ -21,7 +43,7 @@ const common = {
     decayFrom: z.number().int().nonnegative(),
     decayTo: count,
     floor: z.number().min(0).max(1),
-    ema: z.number().min(0).max(1),
+    ema: z.union([z.number().min(0).max(1), z.strictObject({ power: z.number().positive().max(0.28) })]),
   }),
   optimizer: z.strictObject({
     beta1: z.number().min(0).max(1),
@@ -80,7 +102,14 @@ const worldRecipe = z.strictObject({
     textWidth: count,
     textLength: count,
     textBlocks: z.number().int().nonnegative(),
+    /** Actions of a robot as a further input: width of their embedding, and a factor for each of the seven numbers. */
+    actions: z.strictObject({ width: count, scale: z.array(positive).length(7) }).optional(),
   }),
+  /**
+   * Shares of the samples in which no action is known, and in which only the first ones are: a model that has seen both can be
+   * stepped one action at a time, and shows what the actions tell it.
+   */
+  unknownActions: z.strictObject({ all: z.number().min(0).max(1), some: z.number().min(0).max(1) }).optional(),
   /** ln σ ~ N(mean, std²). */
   noise: z.strictObject({
     mean: z.number(),

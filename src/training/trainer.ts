@@ -2,12 +2,18 @@
 // The batch of a step depends only on the seed and the step, so a resumed run repeats the uninterrupted one.
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { f32, type NdArray, OrreryError, randomStream, sizeOf, throwIfAborted } from '../base/index.ts';
+import { f32, type NdArray, OrreryError, throwIfAborted } from '../base/index.ts';
 import { makeFolder } from '../formats/index.ts';
 import { compile, type Tensor } from '../graph/index.ts';
-import { type Init, listWeights, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
+import { listWeights, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
-import { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
+import {
+  type CheckpointRecord,
+  loadCheckpoint,
+  type StartModel,
+  saveCheckpoint,
+  type TrainingState,
+} from './checkpoint.ts';
 import {
   type AdamWOptions,
   groupArrays,
@@ -17,12 +23,13 @@ import {
   stateGroups,
   stateInputs,
   stateName,
-  stateOutputs,
   stateWeights,
-  trainingStep,
   ungroup,
 } from './optimizer.ts';
 import { emaDecay, learningRate, type Schedule } from './schedule.ts';
+import { requireSameShapes, type StartWeights, startVector } from './start.ts';
+import { frozenInputs, loadStep } from './step.ts';
+import { frozenName, type Tuning, type WeightPlan, weightPlan } from './tuning.ts';
 
 /** What is trained: loss, data, start values and score. */
 export type TrainingTask = {
@@ -65,11 +72,30 @@ export type TrainerOptions = {
   /** False keeps two copies of the state instead of updating in place (for tests). Default true. */
   readonly inPlace?: boolean;
   readonly recipe: unknown;
+  /** Learning rate of a step (from 0), instead of the schedule's. */
+  readonly rateOf?: (step: number) => number;
+  /** False: no validation at the last step either, and no score. Default true. */
+  readonly validates?: boolean;
+  /** Weights to start from; see `weightsOfModel`. */
+  readonly from?: StartWeights;
+  /** What of the start weights is trained. Default: everything. */
+  readonly tune?: Tuning;
+  /** Batches whose gradients are averaged for one step: step s takes batches s·n … s·n + n − 1. Default 1. */
+  readonly accumulate?: number;
+  /** Stop after `patience` validations in a row that were no better than the best by more than `minDelta`; the best state is kept in `best/`. */
+  readonly stop?: { readonly patience: number; readonly minDelta: number };
   readonly signal?: AbortSignal;
 };
 
 export type TrainEvent =
-  | { readonly type: 'start'; readonly parameters: number; readonly step: number; readonly resumed: boolean }
+  | {
+      readonly type: 'start';
+      readonly parameters: number;
+      /** Numbers that the optimizer changes; fewer than `parameters` when some are frozen. */
+      readonly trained: number;
+      readonly step: number;
+      readonly resumed: boolean;
+    }
   | {
       readonly type: 'step';
       readonly step: number;
@@ -91,53 +117,17 @@ export type TrainEvent =
   | {
       readonly type: 'done';
       readonly step: number;
-      readonly reason: 'finished' | 'time' | 'canceled';
+      /** `stalled`: the held-out score did not get better any more. */
+      readonly reason: 'finished' | 'time' | 'canceled' | 'stalled';
       readonly path: string;
     };
 
-/** Flat start vector from the declared start values; `better` replaces some of them. */
-export function startVector(
-  specs: readonly WeightSpec[],
-  seed: number,
-  better: ReadonlyMap<string, Float32Array>,
-): Float32Array {
-  const flat = new Float32Array(parameterCount(specs));
-  let at = 0;
-  for (const { key, shape, init } of specs) {
-    const n = sizeOf(shape);
-    const given = better.get(key);
-    if (given !== undefined) {
-      if (given.length !== n)
-        throw new OrreryError('internal', `start value of ${key}: ${given.length} numbers for [${shape}]`);
-      flat.set(given, at);
-    } else fill(flat.subarray(at, at + n), shape, init, seed, key);
-    at += n;
-  }
-  return flat;
-}
-
-function fill(out: Float32Array, shape: readonly number[], init: Init, seed: number, key: string): void {
-  if (init.kind === 'zeros') return;
-  if (init.kind === 'constant') {
-    out.fill(init.value);
-    return;
-  }
-  const random = randomStream(seed, `weight ${key}`);
-  if (init.kind === 'normal') {
-    for (let i = 0; i < out.length; i++) out[i] = init.std * random.normal();
-    return;
-  }
-  // Xavier: fan in and out include the kernel places of a convolution.
-  const place = sizeOf(shape.slice(2));
-  const bound = Math.sqrt(6 / (((shape[1] ?? 1) + shape[0]!) * place));
-  for (let i = 0; i < out.length; i++) out[i] = random.uniform(-bound, bound);
-}
-
 /** Trains until `steps`, the time limit or the signal; yields events. Resumes from the newest checkpoint of the folder. */
 export async function* runTraining(task: TrainingTask, options: TrainerOptions): AsyncGenerator<TrainEvent> {
-  const { folder, steps, schedule, optimizer, signal, inPlace = true } = options;
+  const { folder, steps, schedule, signal, from, stop } = options;
   makeFolder(folder);
-  const specs = listWeights((w) => task.loss(w));
+  const plan = planOf(task, options);
+  const specs = plan.trained;
   await using runtime = openRuntime({
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -145,7 +135,9 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
 
   const found = await loadCheckpoint(join(folder, 'checkpoints'));
   let { step, seconds, best } = found?.record ?? { step: 0, seconds: 0, best: undefined as CheckpointRecord['best'] };
-  const start = found?.state ?? (await startState(task, runtime, specs, options.seed));
+  let stale = found?.record.stale ?? 0;
+  if (found !== undefined) requireSameStart(folder, found.record.from, from);
+  const start = found?.state ?? (await startState(task, runtime, plan, options));
   const total = parameterCount(specs);
   if (start.p.length !== total) {
     throw new OrreryError(
@@ -160,15 +152,15 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       await runtime.setState(stateName(name, group), f32(group.shape, array), { move: true });
     }
   }
-  yield { type: 'start', parameters: total, step, resumed: found !== undefined };
+  for (const { key, shape } of plan.frozen) {
+    await runtime.setState(frozenName(key), f32(shape, from!.values.get(key)!));
+  }
+  yield { type: 'start', parameters: parameterCount(plan.all), trained: total, step, resumed: found !== undefined };
 
-  const session = await loadStep(task, runtime, specs, optimizer);
-  const metricNames = session.graph.outputs.map((o) => o.name).filter((n) => !n.startsWith('next.'));
-  const state = stateInputs(groups);
-  const keep = stateOutputs(groups);
-  const model = validationModel(runtime, groups);
+  const runStep = await loadStep(task, runtime, plan, options);
+  const model = validationModel(runtime, groups, plan);
   const log = (record: object): void => appendFileSync(join(folder, 'metrics.jsonl'), `${JSON.stringify(record)}\n`);
-  const save = async (): Promise<string> => {
+  const save = async (dir = 'checkpoints', keep = 2): Promise<string> => {
     const current: Record<string, Float32Array> = {};
     for (const name of STATE_NAMES) {
       const flat = new Float32Array(total);
@@ -182,39 +174,29 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       seconds,
       updates: step,
       best,
+      ...(stop === undefined ? {} : { stale }),
+      ...(from === undefined ? {} : { from: { name: from.name, sha256: from.sha256 } }),
       recipe: options.recipe,
       ...(task.clips === undefined ? {} : { clips: task.clips }),
     };
-    return saveCheckpoint(join(folder, 'checkpoints'), record, current as TrainingState);
+    return saveCheckpoint(join(folder, dir), record, current as TrainingState, keep);
   };
 
   const began = Date.now();
   let saved = Date.now();
-  let next = step < steps ? task.batch(step) : {};
-  let reason: 'finished' | 'time' | 'canceled' = 'finished';
+  let reason: 'finished' | 'time' | 'canceled' | 'stalled' = 'finished';
   while (step < steps) {
-    if (signal?.aborted) reason = 'canceled';
+    if (stop !== undefined && stale >= stop.patience) reason = 'stalled';
+    else if (signal?.aborted) reason = 'canceled';
     else if (options.maxSeconds !== undefined && (Date.now() - began) / 1000 > options.maxSeconds) reason = 'time';
     if (reason !== 'finished') break;
     const at = performance.now();
     const t = step + 1;
-    const lr = learningRate(schedule, step);
-    const feeds = {
-      ...next,
-      lr: f32([1], [lr]),
-      correction1: f32([1], [1 / (1 - optimizer.beta1 ** t)]),
-      correction2: f32([1], [1 / (1 - optimizer.beta2 ** t)]),
-      emaDecay: f32([1], [emaDecay(schedule, step)]),
-    };
-    const running = session.run(feeds, { state, keep, fetch: metricNames, inPlace, moveFeeds: true });
-    // The next batch is prepared while the worker computes.
-    next = t < steps ? task.batch(t) : {};
-    const out = await running;
+    const lr = options.rateOf?.(step) ?? learningRate(schedule, step);
+    const { loss, gradNorm, ...metrics } = await runStep(step, lr, emaDecay(schedule, step));
     step = t;
     const took = (performance.now() - at) / 1000;
     seconds += took;
-    const numbers = Object.fromEntries(metricNames.map((n) => [n, Number(out[n]!.data[0])]));
-    const { loss, gradNorm, ...metrics } = numbers as { loss: number; gradNorm: number } & Record<string, number>;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       throw new OrreryError(
         'data',
@@ -234,10 +216,12 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       etaSeconds: ((steps - step) * seconds) / step,
     };
 
-    if (step % options.validateEvery === 0 || step === steps) {
+    if (options.validates !== false && (step % options.validateEvery === 0 || step === steps)) {
       const scores = await task.validate(model, join(folder, 'samples', `step-${String(step).padStart(8, '0')}`));
-      const isBest = best === undefined || scores.score > best.score;
+      const isBest = best === undefined || scores.score > best.score + (stop?.minDelta ?? 0);
+      stale = isBest ? 0 : stale + 1;
       if (isBest) best = { score: scores.score, step };
+      if (isBest && stop !== undefined) await save('best', 1);
       log({ step, seconds, validation: scores });
       yield { type: 'validation', step, scores, best: isBest };
     }
@@ -254,48 +238,52 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
 async function startState(
   task: TrainingTask,
   runtime: Runtime,
-  specs: readonly WeightSpec[],
-  seed: number,
+  plan: WeightPlan,
+  options: Pick<TrainerOptions, 'seed' | 'from'>,
 ): Promise<TrainingState> {
-  const p = startVector(specs, seed, (await task.start?.(runtime)) ?? new Map());
+  const better = options.from?.values ?? (await task.start?.(runtime)) ?? new Map<string, Float32Array>();
+  const p = startVector(plan.trained, options.seed, better);
   return { p, m: new Float32Array(p.length), v: new Float32Array(p.length), ema: p.slice() };
 }
 
-function loadStep(
-  task: TrainingTask,
-  runtime: Runtime,
-  specs: readonly WeightSpec[],
-  optimizer: AdamWOptions,
-): Promise<Session> {
-  return runtime.load(
-    compile(
-      trainingStep(specs, (w) => task.loss((key) => w(key)), optimizer),
-      { name: task.name, target: runtime.device === 'cpu' ? 'cpu' : 'gpu' },
-    ),
-  );
+/** The plan of a training: which weights exist, which are trained. */
+export function planOf(
+  task: Pick<TrainingTask, 'loss'>,
+  { from, tune }: Pick<TrainerOptions, 'from' | 'tune'>,
+): WeightPlan {
+  const specs = listWeights((w) => task.loss(w));
+  if (from !== undefined) requireSameShapes(specs, from);
+  return weightPlan(specs, tune, from === undefined ? undefined : new Set(from.values.keys()));
 }
 
 /** Graphs over the averaged weights, which stay in the runtime. */
-function validationModel(runtime: Runtime, groups: readonly StateGroup[]): ValidationModel {
+function validationModel(runtime: Runtime, groups: readonly StateGroup[], plan: WeightPlan): ValidationModel {
   const sessions = new Map<string, Session>();
   return {
     async session(key, build) {
       let session = sessions.get(key);
       if (session === undefined) {
-        const weights = stateWeights(groups, 'ema');
-        session = await runtime.load(
-          compile(
-            build((k) => weights.get(k)!),
-            { name: key },
-          ),
-        );
+        const trained = stateWeights(groups, 'ema');
+        session = await runtime.load(compile(build(plan.effective((k) => trained.get(k)!)), { name: key }));
         sessions.set(key, session);
       }
       const loaded = session;
       // A graph need not use every weight.
       const used = new Set(loaded.graph.inputs.map((i) => i.name));
-      const state = Object.fromEntries(Object.entries(stateInputs(groups, ['ema'])).filter(([name]) => used.has(name)));
+      const all = { ...stateInputs(groups, ['ema']), ...frozenInputs(plan) };
+      const state = Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)));
       return { run: (feeds) => loaded.run(feeds, { state }) };
     },
   };
+}
+
+/** A run goes on only from the start model that it began with: frozen weights are part of its state. */
+function requireSameStart(folder: string, began: StartModel | undefined, now: StartModel | undefined): void {
+  if (began?.sha256 === now?.sha256) return;
+  const name = (m: StartModel | undefined): string =>
+    m === undefined ? 'nothing' : `${m.name} (${m.sha256.slice(0, 12)}…)`;
+  throw new OrreryError(
+    'data',
+    `${folder}: this run began from ${name(began)}, the recipe now starts from ${name(now)}; use another folder or the old start model`,
+  );
 }

@@ -1,4 +1,6 @@
 // Layer 4: pipelines from a request to a world, as streams of typed events.
+
+export { ACTION_SIZE, type Actions, actionFeed, actionShape, mirroredAction, requireActions } from './actions.ts';
 export { type GenerateTokensOptions, generateTokens, type TokenEvent } from './autoregressive/generate-tokens.ts';
 export {
   autoregressiveWeights,

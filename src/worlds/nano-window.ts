@@ -1,6 +1,7 @@
 // One window of orrery-nano: the frames known so far in, the next frames out. Everything that generates or scores goes through
 // here, so that a score is that of what users get.
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
+import type { Actions } from './actions.ts';
 import type { OpenedNano } from './open-nano.ts';
 import {
   CONDITIONS,
@@ -43,6 +44,8 @@ export type WindowRequest = {
   readonly caption: string;
   /** Caption of the other evaluation of guidance. Default empty. */
   readonly otherCaption?: string;
+  /** Actions that lead to the frames to make, for models that are conditioned on them; unknown where none is given. */
+  readonly actions?: Actions;
   readonly sampling: Sampling;
   /** Sampler steps of every window, instead of the sampling's own. */
   readonly steps?: number | undefined;
@@ -71,8 +74,8 @@ export async function* nextFrames(
     config,
     stats: m.stats,
     given,
-    run: m.evaluate(given, caption),
-    ...(guidance === 0 ? {} : { guidance, runOther: m.evaluate(given, otherCaption) }),
+    run: m.evaluate(given, caption, request.actions),
+    ...(guidance === 0 ? {} : { guidance, runOther: m.evaluate(given, otherCaption, request.actions) }),
     seed,
     window,
     steps: request.steps ?? sampler.steps,
@@ -95,7 +98,10 @@ export async function* nextFrames(
   }
 }
 
-/** Goes on from `frames` until there are `count`: uint8 [count, H, W, 3]. */
+/**
+ * Goes on from `frames` until there are `count`: uint8 [count, H, W, 3].
+ * @param request `actions` are here those of the whole video: number k leads from frame k to frame k + 1
+ */
 export async function rollOut(
   frames: Uint8Array,
   count: number,
@@ -108,7 +114,9 @@ export async function rollOut(
   let made = frames.length / each;
   for (let window = 0; made < count; window++) {
     let last: WindowProgress | undefined;
-    for await (const p of nextFrames(video.subarray(0, made * each), m, { ...request, window })) last = p;
+    const actions = request.actions?.slice(Math.max(0, made - 1), made + 7);
+    const asked = { ...request, window, ...(actions === undefined ? {} : { actions }) };
+    for await (const p of nextFrames(video.subarray(0, made * each), m, asked)) last = p;
     const next = await last!.frames();
     video.set(next.subarray(0, Math.min(next.length, (count - made) * each)), made * each);
     made += next.length / each;

@@ -8,6 +8,7 @@ import type { OrreryNanoConfig } from '../nets/orrery/nano.ts';
 import { namedWeights } from '../nets/orrery/weights.ts';
 import { wordIds } from '../nets/orrery/words.ts';
 import { type Device, openRuntime, type Runtime } from '../runtime/index.ts';
+import type { Actions } from './actions.ts';
 import {
   type Given,
   type NanoRun,
@@ -38,8 +39,8 @@ export type OpenedNano = {
   readonly sampling: Sampling;
   readonly tokenizer: LoadedTokenizer;
   readonly runtime: Runtime;
-  /** The evaluation for one window and caption. */
-  evaluate(given: Given, caption: string): NanoRun;
+  /** The evaluation for one window and caption, and the actions of a model that is conditioned on them. */
+  evaluate(given: Given, caption: string, actions?: Actions): NanoRun;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -75,10 +76,10 @@ export async function openNano(
       sampling,
       tokenizer,
       runtime,
-      evaluate(given, caption) {
+      evaluate(given, caption, actions) {
         const words = wordIds(caption, lookup, config.textLength);
         return async (x, cNoise) =>
-          (await session.run(nanoFeeds(config, { x, given, cNoise, words }))).f!.data as Float32Array;
+          (await session.run(nanoFeeds(config, { x, given, cNoise, words, actions }))).f!.data as Float32Array;
       },
       [Symbol.asyncDispose]: () => runtime.dispose(),
     };

@@ -5,6 +5,7 @@ import { nano, type OrreryNanoConfig } from '../nets/orrery/nano.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
 import type { Weights } from '../nets/orrery/weights.ts';
 import { denoisedFrom, edmScalings, guide, noise, sampleRes, scaled } from '../sampling/index.ts';
+import { type Actions, actionFeed, actionShape } from './actions.ts';
 import { denormalise, type LatentStats } from './orrery-tokenizer.ts';
 
 /**
@@ -148,6 +149,7 @@ export function nanoGraph(config: OrreryNanoConfig, weights: Weights): Tensor {
       given: input('given', [1, 3]),
       noise: input('cNoise', [1, 1]),
       words: input('words', [1, config.textLength], 'i64'),
+      ...(config.actions === undefined ? {} : { actions: input('actions', actionShape(config.actions, 1)) }),
     },
     config,
     weights,
@@ -164,7 +166,13 @@ export const givenFlags = (condition: Condition): number[] =>
 /** Feeds of `nanoGraph`. */
 export function nanoFeeds(
   config: OrreryNanoConfig,
-  s: { readonly x: Float32Array; readonly given: Given; readonly cNoise: number; readonly words: BigInt64Array },
+  s: {
+    readonly x: Float32Array;
+    readonly given: Given;
+    readonly cNoise: number;
+    readonly words: BigInt64Array;
+    readonly actions?: Actions | undefined;
+  },
 ): Record<string, NdArray> {
   const shape = [1, cellsOf(config.grid), config.channels];
   return {
@@ -174,5 +182,8 @@ export function nanoFeeds(
     given: f32([1, 3], givenFlags(s.given.condition)),
     cNoise: f32([1, 1], [s.cNoise]),
     words: { dtype: 'i64', shape: [1, config.textLength], data: s.words },
+    ...(config.actions === undefined
+      ? {}
+      : { actions: f32(actionShape(config.actions, 1), actionFeed(config.actions, s.actions ?? [])) }),
   };
 }

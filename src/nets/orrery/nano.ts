@@ -51,6 +51,18 @@ export type OrreryNanoConfig = {
   readonly textBlocks: number;
   /** Rows of the word table. */
   readonly words: number;
+  /** What the network is told of a robot's actions; absent in generalists. */
+  readonly actions?: NanoActions;
+};
+
+/** Actions as an input: one per video frame that a call makes. */
+export type NanoActions = {
+  /** Frames F of one call. */
+  readonly frames: number;
+  /** Width of their embedding. */
+  readonly width: number;
+  /** Factor of each number of an action, so that usual ones are about 1; its length is the size S of an action. */
+  readonly scale: readonly number[];
 };
 
 export type NanoInputs = {
@@ -66,6 +78,8 @@ export type NanoInputs = {
   readonly noise: Tensor;
   /** Word numbers int64 [B, textLength]. */
   readonly words: Tensor;
+  /** Scaled actions with a flag that says whether each is known [B, F, S + 1]; only with `actions` in the configuration. */
+  readonly actions?: Tensor;
 };
 
 const ZEROS: Init = { kind: 'zeros' };
@@ -82,10 +96,12 @@ export function nano(inputs: NanoInputs, c: OrreryNanoConfig, weights: Weights):
   const text = textEncoder(inputs.words, c, scoped(weights, 'text')); // [B, M, textWidth]
 
   // Noise level and pooled caption → one shared modulation; each block adds its own offset (PixArt-α, section 2.3).
-  const e = add(
+  const told = add(
     add(noiseEmbedding(inputs.noise, c, weights), linear(inputs.given, weights('embed.given', [c.width, 3]))),
     linear(text.pooled, weights('embed.caption', [c.width, c.textWidth], ZEROS)),
   );
+  const act = actionEmbedding(inputs.actions, c, scoped(weights, 'actions'));
+  const e = act === undefined ? told : add(told, act.level);
   const shared = linear(silu(e), weights('modulation.weight', [9 * c.width, c.width], { kind: 'normal', std: 0.01 })); // [B, 9D]
 
   // Cells: noisy residual and base, and at the same place all that is known of the frames before. A place that looks the same
@@ -105,7 +121,8 @@ export function nano(inputs: NanoInputs, c: OrreryNanoConfig, weights: Weights):
   );
   const seen = linear(before, weights('cells.context', [c.cellWidth, c.context * c.channels])); // [B, 1, h·w, E]
   const slot = weights('cells.slot', [1, t, 1, c.cellWidth], { kind: 'normal', std: 0.1 });
-  let h = reshape(add(add(own, seen), slot), [b, t * space, c.cellWidth]);
+  const places = add(add(own, seen), slot);
+  let h = reshape(act === undefined ? places : add(places, act.cells), [b, t * space, c.cellWidth]);
   const table = spaceTimeNeighbourhood(c.grid);
   for (let i = 0; i < c.cellBlocksIn; i++) h = cellBlock(h, table, e, scoped(weights, `cells.in.${i}`));
 
@@ -118,7 +135,8 @@ export function nano(inputs: NanoInputs, c: OrreryNanoConfig, weights: Weights):
     weights('embed.weight', [c.width, grouped.shape[2]!]),
     weights('embed.bias', [c.width], ZEROS),
   );
-  x = reshape(add(add(reshape(x, [b, t, perFrame, c.width]), frame), place), [b, t * perFrame, c.width]);
+  const tokens = add(add(reshape(x, [b, t, perFrame, c.width]), frame), place);
+  x = reshape(act === undefined ? tokens : add(tokens, act.tokens), [b, t * perFrame, c.width]);
   const tables = ropeTables(c);
   for (let i = 0; i < c.blocks; i++) x = block(x, text.tokens, shared, tables, c, scoped(weights, `blocks.${i}`));
 
@@ -136,6 +154,29 @@ export function nano(inputs: NanoInputs, c: OrreryNanoConfig, weights: Weights):
     weights('cells.head', [c.channels, c.cellWidth], ZEROS),
     weights('cells.head_bias', [c.channels], ZEROS),
   );
+}
+
+/**
+ * What the actions add: to the modulation [B, D], and to the cells and tokens of each latent frame [B, t, 1, E] and [B, t, 1, D].
+ * All three start at zero: a generalist with this new input behaves as before.
+ */
+function actionEmbedding(
+  actions: Tensor | undefined,
+  c: OrreryNanoConfig,
+  w: Weights,
+): { level: Tensor; cells: Tensor; tokens: Tensor } | undefined {
+  if (c.actions === undefined || actions === undefined) return undefined;
+  const { width } = c.actions;
+  const { t } = c.grid;
+  const [b, frames, size] = actions.shape as [number, number, number];
+  const flat = reshape(actions, [b, frames * size]);
+  const hidden = silu(linear(flat, w('in', [width, frames * size]), w('in_bias', [width], ZEROS)));
+  const a = silu(linear(hidden, w('hidden', [width, width]), w('hidden_bias', [width], ZEROS)));
+  return {
+    level: linear(a, w('level', [c.width, width], ZEROS)),
+    cells: reshape(linear(a, w('cells', [t * c.cellWidth, width], ZEROS)), [b, t, 1, c.cellWidth]),
+    tokens: reshape(linear(a, w('tokens', [t * c.width, width], ZEROS)), [b, t, 1, c.width]),
+  };
 }
 
 /** A cell, its eight neighbours in the frame, and itself in the frames before and after; −1 outside. */

@@ -44,30 +44,38 @@ export type TokenizerTaskOptions = {
 const MOVING = 24;
 
 export function tokenizerTask(o: TokenizerTaskOptions): TrainingTask {
-  const { config: c, batch, frames, size } = o;
+  const { batch, frames, size } = o;
   return {
     name: 'orrery-tokenizer',
     clips: o.train.count,
-    loss(weights) {
-      const x = input('frames', [batch, frames, size, size, 3], 'u8');
-      const target = sub(mul(cast(x, 'f32'), 1 / 127.5), 1);
-      const latents = encode(x, c, weights);
-      const error = sub(decode(latents, c, gridOf(c, frames, size, size), weights), target);
-      const change = max(abs(sub(target, slice(target, 1, 0, 1))), [4], true);
-      const weight = add(mul(cast(greater(change, (2 * MOVING) / 255), 'f32'), o.movingWeight), 1);
-      const squared = square(error);
-      const scale = mean(weight);
-      const weighted = (e: Tensor): Tensor => div(mean(mul(e, weight)), scale);
-      const size2 = mean(square(latents));
-      const loss = add(add(weighted(abs(error)), mul(weighted(squared), 2)), mul(size2, 1e-4));
-      return { loss, metrics: { mse: mean(squared), latent: size2 } };
-    },
+    loss: tokenizerLoss(o),
     batch(step) {
       const data = randomWindows(o.train, randomStream(o.seed, `batch ${step}`), { batch, frames, size });
       return { frames: { dtype: 'u8', shape: [batch, frames, size, size, 3], data } };
     },
     start: (runtime) => linearStart(o, runtime),
     validate: (model, folder) => validate(o, model, folder),
+  };
+}
+
+/** The loss as a function of the weights. */
+export function tokenizerLoss(
+  o: Pick<TokenizerTaskOptions, 'config' | 'batch' | 'frames' | 'size' | 'movingWeight'>,
+): TrainingTask['loss'] {
+  const { config: c, batch, frames, size } = o;
+  return (weights) => {
+    const x = input('frames', [batch, frames, size, size, 3], 'u8');
+    const target = sub(mul(cast(x, 'f32'), 1 / 127.5), 1);
+    const latents = encode(x, c, weights);
+    const error = sub(decode(latents, c, gridOf(c, frames, size, size), weights), target);
+    const change = max(abs(sub(target, slice(target, 1, 0, 1))), [4], true);
+    const weight = add(mul(cast(greater(change, (2 * MOVING) / 255), 'f32'), o.movingWeight), 1);
+    const squared = square(error);
+    const scale = mean(weight);
+    const weighted = (e: Tensor): Tensor => div(mean(mul(e, weight)), scale);
+    const size2 = mean(square(latents));
+    const loss = add(add(weighted(abs(error)), mul(weighted(squared), 2)), mul(size2, 1e-4));
+    return { loss, metrics: { mse: mean(squared), latent: size2 } };
   };
 }
 

@@ -13,6 +13,7 @@ import { tableRows, vocabularyOf, wordIds } from '../../nets/orrery/words.ts';
 import { openRuntime } from '../../runtime/index.ts';
 import { edmScalings } from '../../sampling/index.ts';
 import {
+  actionShape,
   CONDITIONS,
   type Condition,
   contextCells,
@@ -27,12 +28,14 @@ import {
   type WindowModel,
   type WindowSize,
 } from '../../worlds/index.ts';
-import type { Clips } from '../clips.ts';
+import { type Clips, drawClip } from '../clips.ts';
 import { isMirrored, type LatentCache, latentCache } from '../latents.ts';
 import type { WorldRecipe } from '../recipe.ts';
+import { robotPredictors, scoreRobot } from '../score-robot.ts';
 import { scoreText, scoreWorld } from '../score-world.ts';
 import { writeSheet } from '../sheet.ts';
 import type { TrainingTask, ValidationModel } from '../trainer.ts';
+import { actionBatch } from './world-actions.ts';
 
 export type WorldTaskOptions = {
   readonly recipe: WorldRecipe;
@@ -65,46 +68,63 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   const cache = await latentCache(tokenizer, train, folder, o);
   await runtime.dispose();
   const config = nanoConfig(recipe, tokenizer.config, train, vocabulary);
-  const { batch } = recipe;
-  const cells = cellsOf(config.grid);
-  const c = config.channels;
-  const pixelWeight = constantF32([c], cache.stats.pixelWeight);
-  const channelWeight = constantF32(
-    [c],
-    cache.stats.pixelWeight.map((w) => w ** recipe.pixelGamma),
-  );
   return {
     name: 'orrery-nano',
     clips: o.train.count,
     config,
     vocabulary,
     stats: cache.stats,
-    loss(weights) {
-      const r = input('residual', [batch, cells, c]);
-      const base = input('base', [batch, cells, c]);
-      const context = input('context', [batch, contextCells(config), c]);
-      const given = input('given', [batch, 3]);
-      const noisy = input('noisy', [batch, cells, c]);
-      const weight = input('weight', [batch, cells, 1]);
-      const words = input('words', [batch, config.textLength], 'i64');
-      // Scalars per sample, from σ: c_in, c_skip, 1/c_out, c_noise.
-      const scalar = (name: string): Tensor => input(name, [batch, 1, 1]);
-      const f = nano(
-        { x: mul(noisy, scalar('cIn')), base, context, given, noise: input('cNoise', [batch, 1]), words },
-        config,
-        weights,
-      );
-      const target = mul(sub(r, mul(noisy, scalar('cSkip'))), scalar('cOutInverse'));
-      const error = square(sub(f, target));
-      const weighted = mul(mul(error, weight), channelWeight);
-      // For comparing runs: every cell and channel alike, and as pixels count them. Cells that are not made have weight 0.
-      const made = minimum(weight, 1);
-      const plain = div(mean(mul(error, made)), mean(made));
-      const pixel = div(mean(mul(mul(error, made), pixelWeight)), mean(made));
-      return { loss: div(mean(weighted), mean(weight)), metrics: { plain, pixel } };
-    },
+    loss: worldLoss(recipe, config, cache.stats),
     batch: (step) => worldBatch(o, config, cache, lookup, step),
     validate: (model, samples) => validateWorld(o, config, cache.stats, lookup, model, samples),
+  };
+}
+
+/** The loss of a recipe as a function of the weights. */
+export function worldLoss(
+  recipe: WorldRecipe,
+  config: OrreryNanoConfig,
+  stats: Pick<LatentStats, 'pixelWeight'>,
+): TrainingTask['loss'] {
+  const { batch } = recipe;
+  const cells = cellsOf(config.grid);
+  const c = config.channels;
+  return (weights) => {
+    const pixelWeight = constantF32([c], stats.pixelWeight);
+    const channelWeight = constantF32(
+      [c],
+      stats.pixelWeight.map((w) => w ** recipe.pixelGamma),
+    );
+    const r = input('residual', [batch, cells, c]);
+    const base = input('base', [batch, cells, c]);
+    const context = input('context', [batch, contextCells(config), c]);
+    const given = input('given', [batch, 3]);
+    const noisy = input('noisy', [batch, cells, c]);
+    const weight = input('weight', [batch, cells, 1]);
+    const words = input('words', [batch, config.textLength], 'i64');
+    // Scalars per sample, from σ: c_in, c_skip, 1/c_out, c_noise.
+    const scalar = (name: string): Tensor => input(name, [batch, 1, 1]);
+    const f = nano(
+      {
+        x: mul(noisy, scalar('cIn')),
+        base,
+        context,
+        given,
+        noise: input('cNoise', [batch, 1]),
+        words,
+        ...(config.actions === undefined ? {} : { actions: input('actions', actionShape(config.actions, batch)) }),
+      },
+      config,
+      weights,
+    );
+    const target = mul(sub(r, mul(noisy, scalar('cSkip'))), scalar('cOutInverse'));
+    const error = square(sub(f, target));
+    const weighted = mul(mul(error, weight), channelWeight);
+    // For comparing runs: every cell and channel alike, and as pixels count them. Cells that are not made have weight 0.
+    const made = minimum(weight, 1);
+    const plain = div(mean(mul(error, made)), mean(made));
+    const pixel = div(mean(mul(mul(error, made), pixelWeight)), mean(made));
+    return { loss: div(mean(weighted), mean(weight)), metrics: { plain, pixel } };
   };
 }
 
@@ -125,7 +145,15 @@ export function nanoConfig(
 ): OrreryNanoConfig {
   const { h, w } = gridOf(tokenizer, WINDOW_FRAMES, clips.height, clips.width);
   const { latents: context, madeLatents: t } = CONDITIONS.nine;
-  return { ...recipe.model, grid: { t, h, w }, context, channels: tokenizer.channels, words: tableRows(vocabulary) };
+  const { actions, ...model } = recipe.model;
+  return {
+    ...model,
+    grid: { t, h, w },
+    context,
+    channels: tokenizer.channels,
+    words: tableRows(vocabulary),
+    ...(actions === undefined ? {} : { actions: { frames: CONDITIONS.nine.madeFrames, ...actions } }),
+  };
 }
 
 /** Noise level at which the extra weight of a cell has fallen to half, in units of σ_data: above it noise hides where things are. */
@@ -215,13 +243,17 @@ function worldBatch(
     cNoise: new Float32Array(batch),
   };
   const words = new BigInt64Array(batch * config.textLength);
+  const act = actionBatch(o.recipe, o.train, config, step);
   for (let b = 0; b < batch; b++) {
     const u = random.uniform(0, conditions.nine + conditions.one + conditions.none);
     const condition: Condition = u < conditions.nine ? 'nine' : u < conditions.nine + conditions.one ? 'one' : 'none';
     const { latents: known, madeLatents } = CONDITIONS[condition];
     // A single picture is the beginning of a clip: what happens next is what the caption tells.
     const perClip = cache.windowsPerClip;
-    const any = random.integer(0, cache.count - 1);
+    const any =
+      o.train.parts === undefined
+        ? random.integer(0, cache.count - 1)
+        : drawClip(o.train, random) * perClip + random.integer(0, perClip - 1);
     const window = condition === 'nine' ? any : any - (any % perClip);
     const truth = cache.truth(window);
     const base = condition === 'none' ? new Float32Array(cells * c) : cache.base(window, condition);
@@ -260,6 +292,7 @@ function worldBatch(
     // Half the time the short caption, else one of any length.
     const told = random.uniform() < 0.5 ? meta.caption : random.pick(meta.captions ?? [meta.caption]);
     const caption = isMirrored(window, perClip) ? mirrored(told) : told;
+    act?.add(b, window, known === 0 ? undefined : CONDITIONS[condition].frames, perClip);
     if (random.uniform() >= textDropout) words.set(wordIds(caption, lookup, config.textLength), b * config.textLength);
   }
   const one = [batch, 1, 1];
@@ -276,6 +309,7 @@ function worldBatch(
     cOutInverse: f32(one, feeds.cOutInverse),
     cNoise: f32([batch, 1], feeds.cNoise),
     words: { dtype: 'i64', shape: [batch, config.textLength], data: words },
+    ...(act === undefined ? {} : { actions: act.feed() }),
   };
 }
 
@@ -308,14 +342,22 @@ async function validateWorld(
     stats,
     tokenizer,
     window: { height, width, fps, frames },
-    evaluate(given, caption) {
+    evaluate(given, caption, actions) {
       const words = wordIds(caption, lookup, config.textLength);
       return async (x, cNoise) =>
-        (await session.run(nanoFeeds(config, { x, given, cNoise, words }))).f!.data as Float32Array;
+        (await session.run(nanoFeeds(config, { x, given, cNoise, words, actions }))).f!.data as Float32Array;
     },
   };
   const each = height * width * 3;
   const { sampling } = o.recipe;
+  if (config.actions !== undefined) {
+    const robot = await scoreRobot(o.heldOut, o.recipe.validationClips, robotPredictors(parts, o.heldOut, sampling));
+    if (samples !== undefined) {
+      makeFolder(samples);
+      await writeSheet(join(samples, 'predictions.png'), robot.rows, { ...o.heldOut, every: 4 });
+    }
+    return robot.scores;
+  }
   const { scores, rows } = await scoreWorld(
     o.heldOut,
     Math.min(o.recipe.validationClips, o.heldOut.count),
