@@ -165,7 +165,7 @@ describe('post-training', () => {
     expect(merged.get('middle')).not.toEqual(from.values.get('middle'));
     const sum = merged.get('middle')!.reduce((s, v) => s + v, 0);
     const last = events.findLast((e) => e.type === 'validation')!;
-    expect((last as { scores: { sum: number } }).scores.sum).toBeCloseTo(sum, 3);
+    expect(last.type === 'validation' && last.scores['sum']).toBeCloseTo(sum, 3);
   });
 
   it.each([
