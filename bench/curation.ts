@@ -10,13 +10,15 @@ import { benchHostile } from './curation/hostile.ts';
 import { MEDIA } from './curation/jobs.ts';
 import { benchFlat, benchLong } from './curation/memory.ts';
 import { benchShots } from './curation/shots.ts';
-import { benchEfficiency, benchEngineRate, benchNats, benchScaling } from './curation/speed.ts';
+import { benchEfficiency, benchEngineRate, benchNats, benchScaling, benchStages } from './curation/speed.ts';
 import type { Figure } from './measure.ts';
 
 const PARTS: Readonly<Record<string, (folder: string) => Promise<readonly Figure[]>>> = {
   shots: () => benchShots(MEDIA),
   engine: () => benchEngineRate(),
-  efficiency: benchEfficiency,
+  efficiency: (folder) => benchEfficiency(folder, 1),
+  'efficiency-2': (folder) => benchEfficiency(folder, 2),
+  stages: benchStages,
   scaling: benchScaling,
   nats: benchNats,
   memory: benchFlat,

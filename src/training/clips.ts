@@ -29,6 +29,8 @@ export type ClipsPart = { readonly from: number; readonly count: number; readonl
 export type Clips = {
   /** The data sets it was joined from; absent for one. */
   readonly parts?: readonly ClipsPart[];
+  /** Folder of the data set. */
+  readonly dir: string;
   readonly frames: number;
   readonly height: number;
   readonly width: number;
@@ -108,6 +110,7 @@ export function loadClips(
   if (meta.length === 0)
     throw new OrreryError('data', `${folder}: no finished shards yet; wait for the data set or write it again`);
   return {
+    dir,
     frames,
     height,
     width,

@@ -4,6 +4,7 @@ export { type ClipMeta, type Clips, loadClips } from './clips.ts';
 export { type EstimateOptions, estimateTraining, type TrainingEstimate } from './estimate.ts';
 export { averagedWeights, exportModel, trainedWeights, writeModel } from './export.ts';
 export { findLearningRate, type RateEvent, type RateRange, rateSweep } from './find-rate.ts';
+export { cacheLatents, latentsBeside } from './latents.ts';
 export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
 export { type PrincipalComponents, principalComponents } from './pca.ts';
 export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';

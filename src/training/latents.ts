@@ -3,18 +3,19 @@
 import {
   closeSync,
   existsSync,
-  fstatSync,
   ftruncateSync,
   openSync,
   readFileSync,
   readSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { f32ToHalf, halfToF32, throwIfAborted } from '../base/index.ts';
+import { f32ToHalf, halfToF32, InputError, throwIfAborted } from '../base/index.ts';
 import { makeFolder } from '../formats/index.ts';
 import { cellsOf } from '../nets/orrery/tokenizer.ts';
+import { openRuntime } from '../runtime/index.ts';
 import {
   CONDITIONS,
   decodeLatents,
@@ -22,10 +23,11 @@ import {
   expectation,
   type LatentStats,
   type LoadedTokenizer,
+  loadTokenizer,
   normalise,
   WINDOW_FRAMES,
 } from '../worlds/index.ts';
-import { type Clips, cutWindow } from './clips.ts';
+import { type Clips, cutWindow, loadClips } from './clips.ts';
 
 /** First frames of the windows that are cut from a clip, at most; the last must leave room for a whole window. */
 export const STRIDE = 8;
@@ -50,6 +52,38 @@ export const windowsPerClip = ({ frames }: Pick<Clips, 'frames'>): number =>
 export const isMirrored = (window: number, windowsPerClip: number): boolean =>
   (Math.floor(window / windowsPerClip) + (window % windowsPerClip)) % 2 === 1;
 
+/** Where the latents of a data set lie when they were made with it, for one tokenizer: below the data set's folder. */
+export function latentsBeside(dataset: string, tokenizerFolder: string): string {
+  const { name, files } = JSON.parse(readFileSync(join(tokenizerFolder, 'model.json'), 'utf8')) as {
+    name: string;
+    files: Record<string, { sha256: string }>;
+  };
+  return join(dataset, 'latents', `${name}-${files['model.safetensors']!.sha256.slice(0, 12)}`);
+}
+
+/** Encodes the training clips of a data set beside it, so that trainings start at once; continues after a stop. */
+export async function cacheLatents(
+  dataset: string,
+  tokenizerFolder: string,
+  options: { readonly signal?: AbortSignal; readonly onProgress?: (done: number, total: number) => void } = {},
+): Promise<{ readonly dir: string; readonly windows: number }> {
+  const clips = loadClips(dataset, 'train', Number.POSITIVE_INFINITY, false);
+  if (clips.frames < WINDOW_FRAMES)
+    throw new InputError('frames', {
+      got: clips.frames,
+      need: `at least ${WINDOW_FRAMES}, a window of the world model`,
+    });
+  const runtime = openRuntime();
+  try {
+    const tokenizer = await loadTokenizer(runtime, tokenizerFolder, { ...clips, frames: WINDOW_FRAMES });
+    const dir = latentsBeside(dataset, tokenizerFolder);
+    const { count } = await latentCache(tokenizer, clips, dir, options);
+    return { dir, windows: count };
+  } finally {
+    await runtime.dispose();
+  }
+}
+
 /** Opens the cache in `folder`, encoding the clips that it lacks. */
 export async function latentCache(
   tokenizer: LoadedTokenizer,
@@ -69,10 +103,10 @@ export async function latentCache(
   if (!existsSync(statsFile)) writeFileSync(statsFile, `${JSON.stringify(stats, null, 1)}\n`);
   const file = join(folder, 'latents.bin');
   const clipBytes = perClip * perWindow * 2;
-  const fd = openSync(file, 'a');
+  // A clip that was cut off by a stop is written again; a whole cache may lie on a disk that cannot be written.
+  const done = existsSync(file) ? Math.floor(statSync(file).size / clipBytes) : 0;
+  const fd = openSync(file, done < clips.count ? 'a' : 'r');
   try {
-    // A clip that was cut off by a stop is written again.
-    const done = Math.floor(fstatSync(fd).size / clipBytes);
     if (done < clips.count) ftruncateSync(fd, done * clipBytes);
     for (let i = done; i < clips.count; i++) {
       throwIfAborted(options.signal);

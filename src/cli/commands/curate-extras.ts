@@ -22,7 +22,7 @@ function shotsCommand(session: Session): Command {
   return new Command('shots')
     .description('find the cuts, dissolves, fades and wipes of a video')
     .argument('<video>', 'video file')
-    .option('--model <dir>', 'another shot detector')
+    .option('--model <path>', 'another detector: a folder of train-shots, or public TransNetV2 weights (.pth)')
     .addOption(numberOption('--threshold <p>', 'smallest score (default: the detector’s own)', 0.01, 0.99))
     .addOption(wholeOption('--threads <n>', 'decoder threads (default 1)', 1, 64))
     .addHelpText('after', '\nExample:\n  orrery curate shots film.mp4 --json')
@@ -140,6 +140,7 @@ function shardCommand(session: Session): Command {
     .addOption(wholeOption('--frames <n>', 'frames of a training sample (default 33)', 1, 10_000))
     .addOption(sizeOption('size of a training sample (default 128x128)'))
     .addOption(wholeOption('--fps <n>', 'frame rate of training samples (default 24)', 1, 240))
+    .option('--latents', 'with --format train: also latents of orrery-tokenizer, so that training starts at once')
     .option('--keep-duplicates', 'also clips that dedup marked')
     .addHelpText(
       'after',
@@ -163,6 +164,7 @@ function shardCommand(session: Session): Command {
               ...(o.size ?? {}),
               ...(o.frames === undefined ? {} : { frames: o.frames }),
               ...(o.fps === undefined ? {} : { fps: o.fps }),
+              latents: o.latents === true,
               dropDuplicates,
               signal,
               onProgress,
@@ -186,6 +188,12 @@ function shardCommand(session: Session): Command {
               .map(([k, v]) => `${k} ${v}`)
               .join(', '),
           );
+        if (!quiet && 'tooShort' in result && result.tooShort > 0)
+          session.note(
+            o.format === 'train'
+              ? `clips were too short for a sample; --frames takes fewer frames`
+              : 'clips under 5 s go into no tar, as published; --min-seconds packs them',
+          );
       }
     });
 }
@@ -198,6 +206,7 @@ type ShardFlags = {
   readonly size?: { readonly width: number; readonly height: number };
   readonly fps?: number;
   readonly keepDuplicates?: boolean;
+  readonly latents?: boolean;
 };
 
 type WorkerFlags = Partial<Omit<CurateWorkerOptions, 'site'>> & {

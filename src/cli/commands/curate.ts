@@ -38,7 +38,7 @@ export function curateCommand(session: Session): Command {
     .option('--caption-model <name>', 'its model')
     .option('--preview', 'animated WebP previews')
     .option('--sessions', 'multi-camera sessions (needs --split fixed)')
-    .option('--shot-model <dir>', 'another shot detector')
+    .option('--shot-model <path>', 'another detector: a folder of train-shots, or public TransNetV2 weights (.pth)')
     .addOption(wholeOption('--cores <n>', 'cores to use (default: all)', 1, 1024))
     .option('--retry-dead', 'try again what was given up before')
     .option('--nats <url>', 'spread the work over workers through a NATS server')
@@ -110,6 +110,10 @@ async function run(session: Session, input: string, out: string, flags: Flags, c
         const { summary, report, seconds } = event;
         const facts = `${summary.clips} clips kept, ${summary.filtered} filtered out, ${summary.processed} of ${summary.videos} videos, ${summary.failed} failed, ${duration(seconds)}`;
         if (!quiet) session.note(facts);
+        if (!quiet && summary.tooShort > 0)
+          session.note(
+            `${summary.tooShort} shots were too short for a clip; --min-seconds and --crop-seconds keep shorter ones`,
+          );
         if (!json) for (const line of [summary.path, report]) session.print(line);
         if (summary.processed === 0) session.exitWith(4);
       }

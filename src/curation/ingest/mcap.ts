@@ -1,14 +1,16 @@
 // Camera topics of an MCAP log as videos: JPEG and PNG images of ROS 2 (`sensor_msgs/msg/CompressedImage`, CDR) and of
 // Foxglove (`foxglove.CompressedImage`, protobuf or JSON). Pictures are put on a constant rate by their times: each output
-// frame shows the newest picture. H.264 topics (`foxglove.CompressedVideo`) are named and refused.
+// frame shows the newest picture. Encoded streams (`foxglove.CompressedVideo`: H.264, H.265, VP9, AV1) are put into Matroska
+// as they are, with the times of the log; what comes before the first key picture is left out.
 import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
-import { OrreryError } from '../../base/index.ts';
+import { OrreryError, throwIfAborted } from '../../base/index.ts';
 import { type McapMessage, readMcap } from '../../formats/index.ts';
 import { encodeMp4, type Frames } from '../../media/index.ts';
 import type { VideoUnit } from '../pass/job.ts';
+import { createMatroska, isKeyPicture, STREAM_CODECS } from './matroska.ts';
 
 const IMAGE = /CompressedImage$/;
 const VIDEO = /CompressedVideo$/;
@@ -85,22 +87,30 @@ function protobufBytes(data: Uint8Array, field: number): Uint8Array {
 /** Writes each image topic of a log as a video into `folder`, once; returns them as units. */
 export async function mcapVideos(path: string, folder: string, signal?: AbortSignal): Promise<VideoUnit[]> {
   const times = new Map<string, bigint[]>();
-  const others = new Set<string>();
+  const streams = new Set<string>();
   for (const { channel, logTime } of messagesOf(path)) {
-    if (IMAGE.test(channel.schema)) times.set(channel.topic, [...(times.get(channel.topic) ?? []), logTime]);
-    else if (VIDEO.test(channel.schema)) others.add(channel.topic);
+    if (IMAGE.test(channel.schema)) {
+      const list = times.get(channel.topic);
+      if (list === undefined) times.set(channel.topic, [logTime]);
+      else list.push(logTime);
+    } else if (VIDEO.test(channel.schema)) streams.add(channel.topic);
   }
-  if (times.size === 0)
+  if (times.size + streams.size === 0)
     throw new OrreryError(
-      others.size > 0 ? 'unsupported' : 'data',
-      others.size > 0
-        ? `${path}: its video topics (${[...others].join(', ')}) hold encoded video streams, which are not read yet; need CompressedImage topics, or export them as MP4 first`
-        : `${path}: no camera topics; need messages of type sensor_msgs/msg/CompressedImage or foxglove.CompressedImage`,
+      'data',
+      `${path}: no camera topics; need messages of type sensor_msgs/msg/CompressedImage, foxglove.CompressedImage or foxglove.CompressedVideo`,
     );
   mkdirSync(folder, { recursive: true });
   const units: VideoUnit[] = [];
+  for (const topic of [...streams].sort()) {
+    throwIfAborted(signal);
+    const name = `${nameOf(path, topic)}.mkv`;
+    const file = join(folder, name);
+    const first = writeStream(path, topic, file);
+    units.push({ name, path: file, idPath: `${path}#${topic}`, tags: { log: path, topic, start_ns: String(first) } });
+  }
   for (const [topic, stamps] of [...times].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const name = `${basename(path, '.mcap')}-${topic.replace(/[^\w-]+/g, '_').replace(/^_/, '')}.mp4`;
+    const name = `${nameOf(path, topic)}.mp4`;
     const file = join(folder, name);
     const ordered = [...stamps].sort((a, b) => (a < b ? -1 : 1));
     const [first, last] = [ordered[0]!, ordered.at(-1)!];
@@ -114,6 +124,68 @@ export async function mcapVideos(path: string, folder: string, signal?: AbortSig
     units.push({ name, path: file, idPath: `${path}#${topic}`, tags: { log: path, topic, start_ns: String(first) } });
   }
   return units;
+}
+
+const nameOf = (path: string, topic: string): string =>
+  `${basename(path, '.mcap')}-${topic.replace(/[^\w-]+/g, '_').replace(/^_/, '')}`;
+
+/** One picture of an encoded stream. */
+export function encodedOf({ data, channel }: McapMessage): { readonly format: string; readonly bytes: Uint8Array } {
+  if (channel.messageEncoding === 'json') {
+    const value = JSON.parse(new TextDecoder().decode(data)) as { data?: string; format?: string };
+    return { format: value.format ?? '', bytes: new Uint8Array(Buffer.from(value.data ?? '', 'base64')) };
+  }
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  if (channel.messageEncoding === 'protobuf')
+    return { format: text(protobufBytes(data, 4)), bytes: protobufBytes(data, 3) };
+  // CDR: 4 bytes of encapsulation, time {sec, nsec}, frame_id, data, format; lengths are aligned to four bytes.
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const little = data[1] === 1;
+  let at = 4 + 8;
+  const part = (): Uint8Array => {
+    at = 4 + Math.ceil((at - 4) / 4) * 4;
+    const length = view.getUint32(at, little);
+    at += 4 + length;
+    return data.subarray(at - length, at);
+  };
+  part();
+  const bytes = part();
+  return { format: text(part()).replace(/\0+$/, ''), bytes };
+}
+
+/** Writes an encoded topic to a file, unless it is there. Time of its first picture, nanoseconds. */
+function writeStream(path: string, topic: string, file: string): bigint {
+  const isThere = existsSync(file);
+  let writer: ReturnType<typeof createMatroska> | undefined;
+  let first: bigint | undefined;
+  let last = 0;
+  try {
+    for (const message of messagesOf(path)) {
+      if (message.channel.topic !== topic) continue;
+      const { format, bytes } = encodedOf(message);
+      const codec = STREAM_CODECS[format];
+      if (codec === undefined)
+        throw new OrreryError(
+          'unsupported',
+          `${path}: topic ${topic} holds ${JSON.stringify(format)}; need one of ${Object.keys(STREAM_CODECS).join(', ')}`,
+        );
+      const isKey = isKeyPicture(format, bytes);
+      if (first === undefined && !isKey) continue;
+      first ??= message.logTime;
+      if (isThere) return first;
+      writer ??= createMatroska(file, codec);
+      // Messages may be logged out of order by a little; decoders want times that grow.
+      last = Math.max(last + (last > 0 ? 1 : 0), Number(message.logTime - first) / 1e6);
+      writer.add(bytes, last, isKey);
+    }
+  } catch (error) {
+    writer?.abort();
+    throw error;
+  }
+  if (first === undefined || writer === undefined)
+    throw new OrreryError('data', `${path}: topic ${topic} has no key picture, so that nothing of it can be decoded`);
+  writer.finish();
+  return first;
 }
 
 async function* framesOf(path: string, topic: string, first: bigint, fps: number): AsyncGenerator<Frames> {

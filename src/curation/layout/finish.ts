@@ -17,6 +17,8 @@ export type JobSummary = {
   readonly failed: number;
   readonly clips: number;
   readonly filtered: number;
+  /** Pieces of video that were too short to become clips. */
+  readonly tooShort: number;
   readonly deadLetters: readonly (DeadLetter & { readonly name: string })[];
   readonly path: string;
 };
@@ -131,10 +133,14 @@ export function finishJob(
             clips: found.clips.filter((c) => c.rejected === undefined).map((c) => c.id),
             filtered_clips: found.clips.filter((c) => c.rejected !== undefined).map((c) => c.id),
             ...countersOf(found.clips),
+            num_pieces_too_short: found.record.dropped,
+            ...(found.record.decode_errors > 0 ? { decode_errors: found.record.decode_errors } : {}),
             ...(found.record.problem === undefined ? {} : { problem: found.record.problem }),
+            ...(found.record.audio_note === undefined ? {} : { audio_note: found.record.audio_note }),
           };
   }
   const minutes = options.seconds / 60;
+  const tooShort = results.reduce((n, r) => n + r.record.dropped, 0);
   put('summary.json', {
     num_input_videos: videos.size,
     num_input_videos_selected: videos.size,
@@ -153,6 +159,7 @@ export function finishJob(
         v,
       ]),
     ),
+    total_num_pieces_too_short: tooShort,
     skipped_files: options.skipped,
     dead_letters: dead,
     ...perVideo,
@@ -168,6 +175,7 @@ export function finishJob(
     failed: dead.length,
     clips: counters['num_clips_passed']!,
     filtered: clips.length - counters['num_clips_passed']!,
+    tooShort,
     deadLetters: dead,
     path: join(out, 'summary.json'),
   };

@@ -9,8 +9,9 @@ import { writeFileAtomic } from '../../formats/index.ts';
 import { displaySize, filterLine } from '../../media/geometry.ts';
 import type { VideoInfo } from '../../media/index.ts';
 import type { Av, OpenInput } from '../../media/worker-open.ts';
-import { loadShotModel, type ShotModel, scoreStream, type Transition, transitionStream } from '../shots/detector.ts';
+import type { Transition } from '../shots/detector.ts';
 import { TINY } from '../shots/features.ts';
+import { openDetector, type ShotDetector } from '../shots/open-detector.ts';
 import { audioOf, openClipAudio } from './audio.ts';
 import { type Cutter, type OpenSpan, openCutter } from './cutter.ts';
 import { type DecodeNotes, decodeFrames, hasVectors } from './decode.ts';
@@ -65,7 +66,7 @@ type Clip = {
   damaged: number;
 };
 
-let model: ShotModel | undefined;
+let detector: ShotDetector | undefined;
 let encoderName: { wanted: string; name: EncoderName } | undefined;
 
 /** Runs one video. */
@@ -81,7 +82,7 @@ export async function runPass(
   const videoId = uuid5(unit.idPath);
   const { split } = options;
   const isByShots = split.by === 'shots';
-  if (isByShots) model ??= loadShotModel(options.shotModel);
+  if (isByShots) detector ??= await openDetector(options.shotModel);
   if (encoderName?.wanted !== options.encoder)
     encoderName = { wanted: options.encoder, name: await chooseEncoder(av, options.encoder) };
 
@@ -127,10 +128,9 @@ export async function runPass(
   let nextSample = 0;
   let errorsBefore = 0;
 
-  const ringFrames = isByShots ? cutter.lookAhead + scoreStreamDelay() + 8 : 1;
+  const ringFrames = isByShots ? cutter.lookAhead + detector!.delay + 8 : 1;
   const isTwoPass = isByShots && ringFrames * info.codedWidth * info.codedHeight * 1.5 > MAX_RING_BYTES;
-  const scores = isByShots && !isTwoPass ? scoreStream(model!) : undefined;
-  const events = isByShots && !isTwoPass ? transitionStream(model!.threshold) : undefined;
+  const shots = isByShots && !isTwoPass ? detector!.stream() : undefined;
 
   const temporary = (key: string): string =>
     join(options.out, 'clips', `.${videoId}-${key}-${hostname()}-${process.pid}.part.mp4`);
@@ -338,17 +338,11 @@ export async function runPass(
       held.push({ frame: copy, index, pts, seconds, luma, change, field, sample, isDamaged });
       total = index + 1;
       lastSeconds = seconds;
-      if (scores !== undefined) {
-        const score = scores.push(tiny);
-        if (score !== undefined) tell(events!.push(score));
-      }
-      const decided = events === undefined ? index + 1 : events.undecidedFrom;
-      await leaveUpTo(decided - (events === undefined ? 0 : cutter.lookAhead), leave, held, release);
+      if (shots !== undefined) tell(await shots.push(tiny));
+      const decided = shots === undefined ? index + 1 : shots.undecidedFrom;
+      await leaveUpTo(decided - (shots === undefined ? 0 : cutter.lookAhead), leave, held, release);
     }
-    if (scores !== undefined) {
-      for (const score of scores.end()) tell(events!.push(score));
-      tell(events!.end());
-    }
+    if (shots !== undefined) tell(await shots.end());
     cutter.end(total);
     await leaveUpTo(Number.POSITIVE_INFINITY, leave, held, release);
     for (const clip of [...open.values()]) {
@@ -396,8 +390,6 @@ async function leaveUpTo(
   }
 }
 
-const scoreStreamDelay = (): number => (model === undefined ? 0 : scoreStream(model).delay);
-
 /** All transitions of a video in a pass of their own; afterwards the input stands at its beginning again. */
 async function shotsOf(
   av: Av,
@@ -408,8 +400,7 @@ async function shotsOf(
   tiny: FrameFilter,
   pause: () => Promise<void>,
 ): Promise<Transition[]> {
-  const scores = scoreStream(model!);
-  const events = transitionStream(model!.threshold);
+  const shots = detector!.stream();
   const found: Transition[] = [];
   for await (const { frame } of decodeFrames(av, input, {
     threads: options.threads,
@@ -419,11 +410,9 @@ async function shotsOf(
     pause,
     ...(unit.part === undefined ? {} : { part: unit.part }),
   })) {
-    const score = scores.push(tiny.toBytes(frame));
-    if (score !== undefined) found.push(...events.push(score));
+    found.push(...(await shots.push(tiny.toBytes(frame))));
   }
-  for (const score of scores.end()) found.push(...events.push(score));
-  found.push(...events.end());
+  found.push(...(await shots.end()));
   input.context.seekFrameSync(-1, 0n, av.constants.AVSEEK_FLAG_BACKWARD);
   return found;
 }

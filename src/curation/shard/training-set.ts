@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { hash32, InputError, throwIfAborted } from '../../base/index.ts';
 import { diskError, writeFileAtomic } from '../../formats/index.ts';
 import { decodeVideo } from '../../media/index.ts';
+import { cacheLatents } from '../../training/index.ts';
 import type { ClipResult } from '../clip-work.ts';
 import { checkNesting } from '../ingest/discover.ts';
+import { TOKENIZER } from '../stages/embed.ts';
 import { clipsToShard } from './webdataset.ts';
 
 /** Options of `trainingSet`. */
@@ -19,6 +21,8 @@ export type TrainingSetOptions = {
   /** Share of the source videos that is held out. Default 0.05; at least one video when there are several. */
   readonly heldOut?: number;
   readonly dropDuplicates?: boolean;
+  /** Also encodes the training windows with orrery-tokenizer, below `dst/latents`: a training then starts at once. */
+  readonly latents?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 };
@@ -30,7 +34,7 @@ export async function trainingSet(
   out: string,
   dst: string,
   options: TrainingSetOptions = {},
-): Promise<{ train: number; heldOut: number; tooShort: number; dir: string }> {
+): Promise<{ train: number; heldOut: number; tooShort: number; latentWindows?: number; dir: string }> {
   const { frames = 33, width = 128, height = 128, fps = 24, heldOut = 0.05, dropDuplicates = true, signal } = options;
   checkNesting(out, dst);
   const { clips } = await clipsToShard(out, dropDuplicates);
@@ -94,7 +98,12 @@ export async function trainingSet(
     if (split === 'train') result.train = index;
     else result.heldOut = index;
   }
-  return result;
+  if (options.latents !== true || result.train === 0) return result;
+  const { windows } = await cacheLatents(dst, TOKENIZER, {
+    ...(signal === undefined ? {} : { signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
+  return { ...result, latentWindows: windows };
 }
 
 function splitVideos(ids: readonly string[], share: number): Map<string, 'train' | 'heldout'> {

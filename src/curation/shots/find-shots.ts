@@ -1,7 +1,8 @@
 // `findShots(video)`: all transitions of one file, decoded once at 48x27 through whichever media backend is there.
 import { decodeVideo, probe } from '../../media/index.ts';
-import { loadShotModel, scoreStream, type Transition, transitionStream } from './detector.ts';
+import type { Transition } from './detector.ts';
 import { TINY } from './features.ts';
+import { openDetector } from './open-detector.ts';
 
 /** Transitions of a video. */
 export type Shots = {
@@ -13,7 +14,7 @@ export type Shots = {
 
 /** Options of `findShots`. */
 export type FindShotsOptions = {
-  /** Model folder. Default: the shipped detector. */
+  /** Folder of a detector of ours, or file or folder of TransNetV2 weights. Default: the shipped detector. */
   readonly model?: string;
   /** Smallest score, 0…1. Default: the model's own. */
   readonly threshold?: number;
@@ -26,32 +27,33 @@ export type FindShotsOptions = {
 /** Finds the transitions; frames count from 0 in display order. A damaged file is searched as far as it can be decoded. */
 export async function findShots(video: string, options: FindShotsOptions = {}): Promise<Shots> {
   const { threads = 1, signal, onProgress } = options;
-  const model = loadShotModel(options.model);
   const info = await probe(video, signal === undefined ? {} : { signal });
-  const scores = scoreStream(model);
-  const events = transitionStream(options.threshold ?? model.threshold);
+  const detector = await openDetector(options.model);
+  const stream = detector.stream(options.threshold);
   const found: Transition[] = [];
   const keep = (list: readonly Transition[]): void => {
     for (const t of list) if (t.isPending !== true) found.push(t);
   };
   let frames = 0;
-  for await (const batch of decodeVideo(video, {
-    width: TINY.width,
-    height: TINY.height,
-    fit: 'stretch',
-    threads,
-    batchFrames: 64,
-    allowDamaged: true,
-    ...(signal === undefined ? {} : { signal }),
-  })) {
-    for (let i = 0; i < batch.shape[0]; i++) {
-      const score = scores.push(batch.data.subarray(i * TINY.bytes, (i + 1) * TINY.bytes));
-      if (score !== undefined) keep(events.push(score));
+  try {
+    for await (const batch of decodeVideo(video, {
+      width: TINY.width,
+      height: TINY.height,
+      fit: 'stretch',
+      threads,
+      batchFrames: 64,
+      allowDamaged: true,
+      ...(signal === undefined ? {} : { signal }),
+    })) {
+      for (let i = 0; i < batch.shape[0]; i++) {
+        keep(await stream.push(batch.data.subarray(i * TINY.bytes, (i + 1) * TINY.bytes)));
+      }
+      frames += batch.shape[0];
+      onProgress?.(frames, info.frames);
     }
-    frames += batch.shape[0];
-    onProgress?.(frames, info.frames);
+    keep(await stream.end());
+  } finally {
+    await detector.dispose();
   }
-  for (const score of scores.end()) keep(events.push(score));
-  keep(events.end());
   return { video, fps: info.fps, frames, transitions: found };
 }

@@ -22,7 +22,8 @@ export const EMBEDDING_SIZE = 216;
 const SIDE = 64;
 const FRAMES = 9;
 
-const TOKENIZER = fileURLToPath(
+/** Folder of the shipped tokenizer. */
+export const TOKENIZER: string = fileURLToPath(
   new URL(
     import.meta.url.endsWith('.ts') ? '../../../models/orrery-tokenizer' : '../../../../models/orrery-tokenizer',
     import.meta.url,

@@ -1,4 +1,5 @@
 // Networks that look at pictures for the guardrail, and the exact arithmetic around them.
+
 export { batchNorm, convNorm, leakyRelu } from './batch-norm.ts';
 export {
   decodeBoxes,
@@ -22,3 +23,4 @@ export {
 export { FRAME_CLASSES, type SafetyHeadConfig, safetyHead, safetyHeadConfig, unitLength } from './safety-head.ts';
 export { SIGLIP_SO400M, type SiglipConfig, type SiglipOutputs, siglipConfig, siglipVision } from './siglip.ts';
 export { decodeSmallFaces, overlap, SMALL_FACE_ANCHORS, SMALL_FACE_MEAN, smallFaceNet } from './small-face.ts';
+export { colourHistogram, TRANSNET_BINS, TRANSNET_V2, type TransnetConfig, transnetV2 } from './transnet-v2.ts';

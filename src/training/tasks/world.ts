@@ -29,7 +29,7 @@ import {
   type WindowSize,
 } from '../../worlds/index.ts';
 import { type Clips, drawClip } from '../clips.ts';
-import { isMirrored, type LatentCache, latentCache } from '../latents.ts';
+import { isMirrored, type LatentCache, latentCache, latentsBeside } from '../latents.ts';
 import type { WorldRecipe } from '../recipe.ts';
 import { robotPredictors, scoreRobot } from '../score-robot.ts';
 import { scoreText, scoreWorld } from '../score-world.ts';
@@ -61,11 +61,16 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   const vocabulary = vocabularyIn(folder, train);
   const lookup = new Map(vocabulary.map((w, i) => [w, i]));
   const runtime = openRuntime();
-  const tokenizer = await loadTokenizer(runtime, openModelFolder(recipe.tokenizer).dir, {
+  const tokenizerDir = openModelFolder(recipe.tokenizer).dir;
+  const tokenizer = await loadTokenizer(runtime, tokenizerDir, {
     ...train,
     frames: WINDOW_FRAMES,
   });
-  const cache = await latentCache(tokenizer, train, folder, o);
+  // Latents that came with the data set are used unless the run has its own, or the statistics of a model it starts from.
+  const beside = latentsBeside(train.dir, tokenizerDir);
+  const hasOwn = existsSync(join(folder, 'latent-stats.json')) || train.parts !== undefined;
+  const isBeside = !hasOwn && existsSync(join(beside, 'latents.bin'));
+  const cache = await latentCache(tokenizer, train, isBeside ? beside : folder, o);
   await runtime.dispose();
   const config = nanoConfig(recipe, tokenizer.config, train, vocabulary);
   return {
