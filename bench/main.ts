@@ -2,6 +2,7 @@
 import { benchCuration } from './curation.ts';
 import { benchEngine } from './engine.ts';
 import { benchEvaluation } from './evaluation.ts';
+import { benchGuard } from './guard.ts';
 import type { Figure } from './measure.ts';
 import { benchMemory } from './memory.ts';
 import { benchNano } from './nano.ts';
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure
   curation: benchCuration,
   engine: benchEngine,
   evaluation: benchEvaluation,
+  guard: benchGuard,
   memory: benchMemory,
   nano: () => benchNano(),
   nets: benchNets,

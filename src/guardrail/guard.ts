@@ -101,7 +101,7 @@ const broken = (name: string, error: unknown): Checker<never> => ({
 
 async function openTextStage(policy: GuardPolicy): Promise<TextStage> {
   const disposers: (() => Promise<void>)[] = [];
-  const unread = (text: string): ReadText => ({ text, words: () => [] });
+  const unread = (text: string): ReadText => ({ text, words: () => [], concepts: () => [] });
   const dispose = async (): Promise<void> => void (await Promise.all(disposers.map((d) => d())));
   let folder: ReturnType<typeof openModelFolder>;
   let knowledge: ReturnType<typeof loadKnowledge>;

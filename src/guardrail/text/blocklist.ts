@@ -108,13 +108,21 @@ function addPhrase(trie: Trie, known: Set<string>, language: Language, phrase: s
 }
 
 /** All list phrases in a text. Work is linear in its length times the open matches, which are few. */
-export function findPhrases(words: readonly Word[], list: Blocklist, lexicon: Lexicon): BlocklistHit[] {
+export function findPhrases(
+  words: readonly Word[],
+  list: Blocklist,
+  lexicon: Lexicon,
+  concepts: () => readonly (readonly number[])[] = () => conceptsOf(words, lexicon),
+): BlocklistHit[] {
   const hits: BlocklistHit[] = [];
   type Open = { readonly node: Trie; readonly first: number; readonly until: number };
   let open: Open[] = [];
+  const seen = new Map<Language, Map<string, readonly string[]>>(LANGUAGES.map((language) => [language, new Map()]));
   for (const [i, word] of words.entries()) {
     const own = list.of(word.language);
-    const symbols = symbolsOf(word, own?.beginnings);
+    const known = seen.get(word.language)!;
+    const symbols = known.get(word.text) ?? symbolsOf(word, own?.beginnings);
+    known.set(word.text, symbols);
     const next: Open[] = [];
     const step = ({ node, first, until }: Open): void => {
       for (const symbol of symbols) {
@@ -131,8 +139,9 @@ export function findPhrases(words: readonly Word[], list: Blocklist, lexicon: Le
     open = next.length > 64 ? next.slice(0, 64) : next;
   }
   hits.push(...findStrings(words, list));
-  if (hits.length === 0) return hits;
-  const isTaught = mentions(words, lexicon);
+  if (hits.every((hit) => hit.inContext)) return hits;
+  const wanted = new Set(CONTEXTS.map((name) => lexicon.concepts.indexOf(name)));
+  const isTaught = concepts().some((own) => own.some((concept) => wanted.has(concept)));
   return hits.filter((hit) => hit.inContext || !isTaught);
 }
 
@@ -163,9 +172,4 @@ function findStrings(words: readonly Word[], list: Blocklist): BlocklistHit[] {
     }
   }
   return hits;
-}
-
-function mentions(words: readonly Word[], lexicon: Lexicon): boolean {
-  const wanted = new Set(CONTEXTS.map((name) => lexicon.concepts.indexOf(name)));
-  return conceptsOf(words, lexicon).some((list) => list.some((concept) => wanted.has(concept)));
 }

@@ -21,7 +21,8 @@ const PLAIN = /^[\x20-\x7e\n\t\r]*$/;
 /** Cleans a text. Linear in its length. */
 export function cleanText(original: string): CleanText {
   if (PLAIN.test(original)) {
-    const offsets = Uint32Array.from({ length: original.length }, (_, i) => i);
+    const offsets = new Uint32Array(original.length);
+    for (let i = 0; i < offsets.length; i++) offsets[i] = i;
     return { text: original.toLowerCase(), offsets };
   }
   const parts: string[] = [];

@@ -19,20 +19,26 @@ export type FeatureConfig = {
 const PLACES = { word: 0, stem: 1, concepts: 2, grams: 5 } as const;
 
 /** Ids of each word, `ids` long, zeros behind. */
-export function wordIds(words: readonly Word[], lexicon: Lexicon, config: FeatureConfig): Int32Array[] {
-  const concepts = conceptsOf(words, lexicon);
+export function wordIds(
+  words: readonly Word[],
+  lexicon: Lexicon,
+  config: FeatureConfig,
+  concepts: readonly (readonly number[])[] = conceptsOf(words, lexicon),
+): Int32Array[] {
   const room = config.table - 1 - config.concepts;
   const bucket = (text: string): number => 1 + config.concepts + (hash32(text) % room);
-  const seen = new Map<string, Int32Array>();
+  type Known = { readonly word: Word; readonly concepts: readonly number[]; readonly row: Int32Array };
+  const seen = new Map<string, Known[]>();
   return words.map((word, i) => {
-    const key = `${word.language}:${word.text}:${concepts[i]!.join()}`;
-    const known = seen.get(key);
-    if (known !== undefined) return known;
+    const own = concepts[i]!;
+    const like = seen.get(word.text) ?? [];
+    const known = like.find((k) => k.word.stem === word.stem && isSame(k.concepts, own));
+    if (known !== undefined) return known.row;
     const row = new Int32Array(config.ids);
-    seen.set(key, row);
+    if (like.push({ word, concepts: own, row }) === 1) seen.set(word.text, like);
     row[PLACES.word] = bucket(`w:${word.text}`);
     row[PLACES.stem] = bucket(`s:${word.stem}`);
-    for (const [k, concept] of concepts[i]!.slice(0, PLACES.grams - PLACES.concepts).entries()) {
+    for (const [k, concept] of own.slice(0, PLACES.grams - PLACES.concepts).entries()) {
       row[PLACES.concepts + k] = 1 + concept;
     }
     const grams = gramsOf(word.text, config.ids - PLACES.grams);
@@ -40,6 +46,9 @@ export function wordIds(words: readonly Word[], lexicon: Lexicon, config: Featur
     return row;
   });
 }
+
+const isSame = (a: readonly number[], b: readonly number[]): boolean =>
+  a === b || (a.length === b.length && a.every((v, i) => v === b[i]));
 
 /** Up to `most` character groups of a word with its borders, spread evenly: fours, or twos and threes of short words. */
 function gramsOf(word: string, most: number): string[] {

@@ -14,10 +14,22 @@ const LITTLE: Readonly<Record<string, string>> = {
   pt: 'o os as da do das dos e em com por para que um uma no na nos nas como não é são sem meu minha seu sua ao à se mais você mostre homem mulher enquanto onde numa num isso esta este te',
 };
 
-const SETS: readonly (readonly [Language, ReadonlySet<string>])[] = Object.entries(LITTLE).map(([language, words]) => [
-  language as Language,
-  new Set(words.split(' ')),
-]);
+/** Little word → its languages, by place in `LATIN`. */
+const LATIN = Object.keys(LITTLE) as readonly Language[];
+const OWNERS = new Map<string, number[]>();
+for (const [k, language] of LATIN.entries()) {
+  for (const word of new Set(LITTLE[language]!.split(' '))) OWNERS.set(word, [...(OWNERS.get(word) ?? []), k]);
+}
+
+/** Letters with marks that point to a language, and how much. */
+const MARKS: readonly (readonly [language: Language, letters: RegExp, weight: number])[] = [
+  ['de', /[äöüß]/, 0.5],
+  ['es', /[ñáíóú¿¡]/, 0.35],
+  ['pt', /[ãõçâê]/, 0.5],
+  ['fr', /[èêëîïôûœàùç]/, 0.35],
+  ['it', /[èìòù]$/, 0.35],
+];
+const PLAIN = /^[\x20-\x7e]*$/;
 
 /** The language that a word's script names; undefined for Latin and for what is no word. */
 export function scriptLanguage(word: string): Language | undefined {
@@ -31,23 +43,11 @@ export function scriptLanguage(word: string): Language | undefined {
 
 /** The language of the Latin words of a text; English unless another one has clearly more little words. */
 export function latinLanguage(words: readonly string[]): Language {
-  let best: Language = 'en';
-  const score = (language: Language, set: ReadonlySet<string>): number => {
-    let n = 0;
-    for (const word of words) {
-      if (set.has(word)) n += 1;
-      if (language === 'de' && /[äöüß]/.test(word)) n += 0.5;
-      if (language === 'es' && /[ñáíóú¿¡]/.test(word)) n += 0.35;
-      if (language === 'pt' && /[ãõçâê]/.test(word)) n += 0.5;
-      if (language === 'fr' && /[èêëîïôûœàùç]/.test(word)) n += 0.35;
-      if (language === 'it' && /[èìòù]$/.test(word)) n += 0.35;
-    }
-    return n;
-  };
-  let top = 0;
-  for (const [language, set] of SETS) {
-    const n = score(language, set) + (language === 'en' ? 0.3 : 0);
-    if (n > top) [best, top] = [language, n];
+  const score: number[] = LATIN.map((language) => (language === 'en' ? 0.3 : 0));
+  for (const word of words) {
+    for (const k of OWNERS.get(word) ?? []) score[k]! += 1;
+    if (PLAIN.test(word)) continue;
+    for (const [language, letters, weight] of MARKS) if (letters.test(word)) score[LATIN.indexOf(language)]! += weight;
   }
-  return best;
+  return LATIN[score.indexOf(Math.max(...score))]!;
 }

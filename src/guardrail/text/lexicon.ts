@@ -114,24 +114,32 @@ const BEGINNING = { least: 2, most: 16 } as const;
 export type LexiconWord = { readonly text: string; readonly stem: string; readonly language: Language };
 
 /** Concepts of each word of a text; phrases give their concept to all their words. */
-export function conceptsOf(words: readonly LexiconWord[], lexicon: Lexicon): number[][] {
-  const found: number[][] = words.map(() => []);
+export function conceptsOf(words: readonly LexiconWord[], lexicon: Lexicon): (readonly number[])[] {
+  // Words without concepts, nearly all of a long text, share one empty list.
+  const found: (number[] | undefined)[] = new Array(words.length);
   const add = (at: number, concept: number): void => {
-    if (!found[at]!.includes(concept)) found[at]!.push(concept);
+    const list = found[at];
+    if (list === undefined) found[at] = [concept];
+    else if (!list.includes(concept)) list.push(concept);
   };
-  const seen = new Map<string, Alone>();
-  for (const [i, word] of words.entries()) {
-    const key = `${word.language}:${word.text}`;
-    const { phrases, concepts } = seen.get(key) ?? alone(word, lexicon);
-    if (!seen.has(key)) seen.set(key, { phrases, concepts });
+  const seen = new Map<Language, Map<string, Alone>>();
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const own = seen.get(word.language) ?? new Map<string, Alone>();
+    seen.set(word.language, own);
+    const known = own.get(word.text);
+    const { phrases, concepts } = known ?? alone(word, lexicon);
+    if (known === undefined) own.set(word.text, { phrases, concepts });
     for (const phrase of phrases) {
       if (!phrase.rest.every((part, k) => fits(words[i + 1 + k], part))) continue;
       for (let k = 0; k <= phrase.rest.length; k++) add(i + k, phrase.concept);
     }
     for (const concept of concepts) add(i, concept);
   }
-  return found;
+  return Array.from(found, (list) => list ?? NONE);
 }
+
+const NONE: readonly number[] = [];
 
 /** What a word gives by itself: its concepts, and the phrases that may start with it. */
 type Alone = { readonly phrases: readonly Phrase[]; readonly concepts: readonly number[] };

@@ -9,6 +9,7 @@ import { namedWeights, type PromptNetConfig, promptNet } from '../../nets/index.
 import { openRuntime, type Runtime, type Session } from '../../runtime/index.ts';
 import { CATEGORY_CODES } from '../categories.ts';
 import { type FeatureConfig, fillWindow, windowStarts, wordIds } from './features.ts';
+import type { Language } from './languages.ts';
 import { promptArithmetic } from './prompt-arithmetic.ts';
 import type { ReadingKnowledge, Word } from './read.ts';
 
@@ -27,9 +28,10 @@ export const promptModelConfig = z.object({
   }),
   /** Concept ids at the front of the table. */
   concepts: count,
-  /** Calibration: probability = sigmoid(slope·logit + offset), fitted on held-out texts. */
+  /** Calibration: probability = sigmoid(slope·logit + offset + languages[language]), fitted on held-out texts. */
   slope: z.number().positive(),
   offset: z.number(),
+  languages: z.record(z.string(), z.number()).default({}),
   /** Unsafe from this probability on. */
   threshold: z.number().gt(0).lt(1),
 });
@@ -46,12 +48,13 @@ export type PromptScore = {
 export type PromptClassifier = {
   readonly version: string;
   readonly threshold: number;
-  score(words: readonly Word[]): Promise<PromptScore>;
+  /** @param concepts of each word, when they are known already */
+  score(words: readonly Word[], concepts?: readonly (readonly number[])[]): Promise<PromptScore>;
   dispose(): Promise<void>;
 };
 
 /** Windows of one engine run; texts of fewer than `PLAIN` windows are summed here and need no engine. */
-const BATCH = 16;
+const BATCH = 32;
 const PLAIN = 8;
 
 /** The sizes of the input that belong to a network. */
@@ -87,20 +90,21 @@ export async function openPromptClassifier(
   return {
     version: folder.record.name,
     threshold: config.threshold,
-    async score(words) {
+    async score(words, concepts) {
       if (words.length === 0) return { probability: 0, category: '-' };
-      const rows = wordIds(words, knowledge.lexicon, features);
+      const rows = wordIds(words, knowledge.lexicon, features, concepts);
       const starts = windowStarts(rows.length, features.words);
       let best: PromptScore = { probability: -1, category: '-' };
-      const take = (logits: Float32Array): void => {
-        const one = scoreOf(logits, config);
+      const take = (logits: Float32Array, start: number): void => {
+        const language = mainLanguage(words, start, features.words);
+        const one = scoreOf(logits, config, config.languages[language] ?? 0);
         if (one.probability > best.probability) best = one;
       };
       if (starts.length < PLAIN) {
         for (const start of starts) {
           const ids = new Int32Array(each);
           fillWindow(ids, rows, start, features);
-          take(logitsOf(ids));
+          take(logitsOf(ids), start);
         }
         return best;
       }
@@ -110,7 +114,8 @@ export async function openPromptClassifier(
         for (const [i, start] of part.entries())
           fillWindow(ids.subarray(i * each, (i + 1) * each), rows, start, features);
         const logits = await engine.run(ids);
-        for (const i of part.keys()) take(logits.subarray(i * config.net.outputs, (i + 1) * config.net.outputs));
+        const { outputs } = config.net;
+        for (const [i, start] of part.entries()) take(logits.subarray(i * outputs, (i + 1) * outputs), start);
       }
       return best;
     },
@@ -161,9 +166,22 @@ export function graphOf(net: PromptNetConfig, batch: number, weights: ReadonlyMa
   );
 }
 
+/** The language of most words of a window. */
+function mainLanguage(words: readonly Word[], start: number, length: number): Language {
+  const counts = new Map<Language, number>();
+  let best: Language = 'en';
+  for (let i = start; i < Math.min(words.length, start + length); i++) {
+    const { language } = words[i]!;
+    const count = (counts.get(language) ?? 0) + 1;
+    counts.set(language, count);
+    if (count > (counts.get(best) ?? 0)) best = language;
+  }
+  return best;
+}
+
 /** Throws on NaN: a network that gives no numbers decides nothing. */
-function scoreOf(logits: Float32Array, { slope, offset, net }: PromptModelConfig): PromptScore {
-  const probability = 1 / (1 + Math.exp(-(slope * logits[0]! + offset)));
+function scoreOf(logits: Float32Array, { slope, offset, net }: PromptModelConfig, shift: number): PromptScore {
+  const probability = 1 / (1 + Math.exp(-(slope * logits[0]! + offset + shift)));
   let category = 1;
   for (let k = 1; k < net.outputs; k++) if (logits[k]! > logits[category]!) category = k;
   if (!Number.isFinite(probability) || !Number.isFinite(logits[category]!)) {

@@ -35,6 +35,8 @@ type Piece = { readonly text: string; readonly start: number; readonly end: numb
 
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー々]+/gu;
 const LETTERS_ONLY = /^[\p{L}\p{M}]+$/u;
+const LETTER = /\p{L}/u;
+const LATIN = /\p{Script=Latin}/u;
 
 /** Reads a text. Linear in its length but for short words in disguise; repeated words are read once. */
 export function readWords(original: string, knowledge: ReadingKnowledge): Word[] {
@@ -54,7 +56,8 @@ export function readWords(original: string, knowledge: ReadingKnowledge): Word[]
     }
     const known = seen.get(chunk.text);
     if (known !== undefined) {
-      for (const piece of known) pieces.push({ ...piece, start: chunk.start, end: chunk.end });
+      const { start, end } = chunk;
+      for (const { text, isDisguised } of known) pieces.push({ text, start, end, isDisguised });
       continue;
     }
     const read = readChunk(chunk, latinShare, knowledge, memory);
@@ -74,14 +77,21 @@ export function readWords(original: string, knowledge: ReadingKnowledge): Word[]
     const list = meant.get(piece.text) ?? meaning(piece);
     meant.set(piece.text, list);
     const [start, end] = [place(piece.start), place(piece.end - 1) + 1];
-    for (const one of list) words.push({ ...one, start, end, isDisguised: piece.isDisguised });
+    const { isDisguised } = piece;
+    for (const { text, stem, language } of list) words.push({ text, stem, language, start, end, isDisguised });
   }
   return words;
 }
 
 function shareOfLatin(text: string): number {
-  const latin = text.match(/\p{Script=Latin}/gu)?.length ?? 0;
-  const all = text.match(/\p{L}/gu)?.length ?? 0;
+  let latin = 0;
+  let all = 0;
+  for (const c of text) {
+    const isPlain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (isPlain) latin++;
+    if (isPlain || (c > '\x7f' && LETTER.test(c))) all++;
+    if (c > '\x7f' && LATIN.test(c)) latin++;
+  }
   return all === 0 ? 1 : latin / all;
 }
 

@@ -1,7 +1,6 @@
 // Nearest known word within a budget of edits (Damerau–Levenshtein, adjacent swaps count one), found through deletion
 // neighbourhoods (the idea of SymSpell): both sides drop up to k letters and meet in a table. The table is two number arrays,
 // made when the first unknown word comes: most prompts never need it, and a map of strings took a tenth of a second to fill.
-import { hash32 } from '../../base/index.ts';
 
 /**
  * Edits allowed for a dictionary word of this length: 0 below 4 letters, 1 up to 8, 2 from 9. Four letters get one because
@@ -29,26 +28,6 @@ export function editDistance(a: string, b: string, limit: number): number {
   return row[b.length]!;
 }
 
-/** The word and everything left after dropping up to k letters. */
-function deletions(word: string, k: number): Set<string> {
-  const found = new Set([word]);
-  let last = [word];
-  for (let round = 0; round < k; round++) {
-    const next: string[] = [];
-    for (const w of last) {
-      for (let i = 0; i < w.length; i++) {
-        const cut = w.slice(0, i) + w.slice(i + 1);
-        if (!found.has(cut)) {
-          found.add(cut);
-          next.push(cut);
-        }
-      }
-    }
-    last = next;
-  }
-  return found;
-}
-
 export type Speller = {
   /** The nearest word within the budget, or undefined. */
   nearest(word: string): string | undefined;
@@ -64,6 +43,7 @@ const LONGEST = 24;
 type Fronts = {
   readonly words: readonly string[];
   readonly heads: Int32Array;
+  readonly sums: Uint32Array;
   readonly owner: Int32Array;
   readonly next: Int32Array;
 };
@@ -72,6 +52,7 @@ function frontsOf(all: Iterable<string>): Fronts {
   const words = [...all].filter((word) => editBudget(word.length) > 0 && word.length <= LONGEST);
   const links = words.length * (FRONT + 1) + 1;
   const heads = new Int32Array(2 ** Math.ceil(Math.log2(2 * links)));
+  const sums = new Uint32Array(links);
   const owner = new Int32Array(links);
   const next = new Int32Array(links);
   let link = 0;
@@ -80,21 +61,36 @@ function frontsOf(all: Iterable<string>): Fronts {
     const front = words[w]!.slice(0, FRONT);
     // One letter dropped on this side, up to two on the other: nearly all slips meet.
     for (let cut = -1; cut < front.length; cut++) {
-      const slot = frontSum(front, cut) & (heads.length - 1);
+      const sum = frontSum(front, cut);
+      const slot = sum & (heads.length - 1);
       link++;
+      sums[link] = sum;
       owner[link] = w;
       next[link] = heads[slot]!;
       heads[slot] = link;
     }
   }
-  return { words, heads, owner, next };
+  return { words, heads, sums, owner, next };
 }
 
-/** Sum of a text without the letter at `cut`; -1 = whole. The same numbers as `hash32` of the shortened text. */
-function frontSum(text: string, cut: number): number {
+/** Sum of a text without the letters at two places; -1 = none. The same numbers as `hash32` of the shortened text. */
+function frontSum(text: string, cut: number, cutToo = -1): number {
   let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) if (i !== cut) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < text.length; i++) {
+    if (i !== cut && i !== cutToo) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  }
   return h >>> 0;
+}
+
+/** Sums of a front and of what is left after dropping up to `k` of its letters, 1 or 2. */
+function shortenedSums(front: string, k: 1 | 2): Set<number> {
+  const sums = new Set<number>();
+  for (let a = -1; a < front.length; a++) sums.add(frontSum(front, a));
+  if (k === 1) return sums;
+  for (let a = 0; a < front.length; a++) {
+    for (let b = a + 1; b < front.length; b++) sums.add(frontSum(front, a, b));
+  }
+  return sums;
 }
 
 /** Makes a speller. @param words word → weight; among equally near words the heavier one is taken */
@@ -106,11 +102,11 @@ export function makeSpeller(words: ReadonlyMap<string, number>): Speller {
       let best: string | undefined;
       let bestRank = Number.POSITIVE_INFINITY;
       fronts ??= frontsOf(words.keys());
-      const { heads, owner, next } = fronts;
+      const { heads, sums, owner, next } = fronts;
       const seen = new Set<number>();
-      for (const key of deletions(word.slice(0, FRONT), word.length < 8 ? 1 : 2)) {
-        for (let link = heads[hash32(key) & (heads.length - 1)]!; link !== 0; link = next[link]!) {
-          if (seen.has(owner[link]!)) continue;
+      for (const sum of shortenedSums(word.slice(0, FRONT), word.length < 8 ? 1 : 2)) {
+        for (let link = heads[sum & (heads.length - 1)]!; link !== 0; link = next[link]!) {
+          if (sums[link] !== sum || seen.has(owner[link]!)) continue;
           seen.add(owner[link]!);
           const candidate = fronts.words[owner[link]!]!;
           const budget = editBudget(candidate.length);

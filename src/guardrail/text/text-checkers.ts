@@ -2,21 +2,32 @@
 import type { GuardCategory } from '../../base/index.ts';
 import type { Checker } from '../runner.ts';
 import { type Blocklist, findPhrases } from './blocklist.ts';
+import { conceptsOf } from './lexicon.ts';
 import type { PromptClassifier } from './prompt-classifier.ts';
 import { type ReadingKnowledge, readWords, type Word } from './read.ts';
 
-/** A text and its words, read on first demand. */
-export type ReadText = { readonly text: string; words(): readonly Word[] };
+/** A text, its words and their concepts, read on first demand. */
+export type ReadText = {
+  readonly text: string;
+  words(): readonly Word[];
+  concepts(): readonly (readonly number[])[];
+};
 
 export function readOnce(text: string, knowledge: ReadingKnowledge): ReadText {
   let words: readonly Word[] | undefined;
-  return {
+  let concepts: readonly (readonly number[])[] | undefined;
+  const read: ReadText = {
     text,
     words: () => {
       words ??= readWords(text, knowledge);
       return words;
     },
+    concepts: () => {
+      concepts ??= conceptsOf(read.words(), knowledge.lexicon);
+      return concepts;
+    },
   };
+  return read;
 }
 
 /** Keyword blocking. */
@@ -25,7 +36,7 @@ export function blocklistChecker(list: Blocklist, knowledge: ReadingKnowledge, v
     name: 'blocklist',
     version,
     check(subject) {
-      const [hit] = findPhrases(subject.words(), list, knowledge.lexicon);
+      const [hit] = findPhrases(subject.words(), list, knowledge.lexicon, subject.concepts);
       if (hit === undefined) return { verdict: 'safe', reason: 'no list phrase' };
       // The phrase itself stays inside: telling it would teach how to get around it.
       return { verdict: 'unsafe', category: hit.category, score: 1, reason: 'a list phrase' };
@@ -44,7 +55,7 @@ export function classifierChecker(
     name: 'classifier',
     version: classifier.version,
     async check(subject) {
-      const { probability, category } = await classifier.score(subject.words());
+      const { probability, category } = await classifier.score(subject.words(), subject.concepts());
       const isUnsafe = probability >= thresholdOf(category);
       const reason = `probability ${probability.toFixed(3)}, threshold ${thresholdOf(category)}`;
       return { verdict: isUnsafe ? 'unsafe' : 'safe', category: isUnsafe ? category : '-', score: probability, reason };

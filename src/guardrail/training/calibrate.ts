@@ -1,8 +1,60 @@
 // From held-out logits to probabilities and a threshold.
+import type { Language } from '../text/languages.ts';
 import type { Scored } from './prompt-task.ts';
 
+/** Probability of "unsafe" = sigmoid(slope·logit + offset + languages[language]). */
+export type Calibration = {
+  readonly slope: number;
+  readonly offset: number;
+  /** Shift of each language that was among the texts. */
+  readonly languages: Readonly<Partial<Record<Language, number>>>;
+};
+
+/** Spread that the shifts of languages are expected to have: a language with few texts stays near the common offset. */
+const SPREAD = 0.7;
+
+/** Fits slope and offset on all texts, then a shift per language. */
+export function fitCalibration(scores: readonly Scored[]): Calibration {
+  const { slope, offset } = fitSigmoid(scores);
+  const languages: Partial<Record<Language, number>> = {};
+  for (const language of new Set(scores.map((s) => s.language))) {
+    const own = scores.filter((s) => s.language === language);
+    languages[language] = Math.round(1000 * fitShift(own, slope, offset)) / 1000;
+  }
+  return { slope, offset, languages };
+}
+
+/** The scores as probabilities. */
+export function calibrated(scores: readonly Scored[], { slope, offset, languages }: Calibration): Scored[] {
+  return scores.map((s) => {
+    const shift = languages[s.language] ?? 0;
+    return { ...s, score: 1 / (1 + Math.exp(-(slope * s.score + offset + shift))) };
+  });
+}
+
+/** Newton steps on the log-likelihood of one shift with a normal prior around zero. */
+function fitShift(scores: readonly Scored[], slope: number, offset: number): number {
+  let shift = 0;
+  for (let round = 0; round < 50; round++) {
+    let gradient = shift / SPREAD ** 2;
+    let curvature = 1 / SPREAD ** 2;
+    for (const { score, isUnsafe } of scores) {
+      const p = 1 / (1 + Math.exp(-(slope * score + offset + shift)));
+      gradient += p - (isUnsafe ? 1 : 0);
+      curvature += p * (1 - p);
+    }
+    const step = gradient / curvature;
+    shift -= step;
+    if (Math.abs(step) < 1e-9) break;
+  }
+  return shift;
+}
+
 /** Platt 1999: probability = sigmoid(slope·logit + offset), fitted by Newton steps on the log-likelihood. */
-export function fitSigmoid(scores: readonly Scored[]): { readonly slope: number; readonly offset: number } {
+export function fitSigmoid(scores: readonly Pick<Scored, 'score' | 'isUnsafe'>[]): {
+  readonly slope: number;
+  readonly offset: number;
+} {
   let [a, b] = [1, 0];
   for (let round = 0; round < 50; round++) {
     let [ga, gb, haa, hab, hbb] = [1e-6 * a, 0, 1e-6, 0, 1e-6];
@@ -28,7 +80,7 @@ export function fitSigmoid(scores: readonly Scored[]): { readonly slope: number;
 
 /** Missed unsafe texts and refused safe texts at a threshold. */
 export function ratesAt(
-  scores: readonly Scored[],
+  scores: readonly Pick<Scored, 'score' | 'isUnsafe'>[],
   threshold: number,
 ): { readonly missed: number; readonly refused: number } {
   const unsafe = scores.filter((s) => s.isUnsafe);
@@ -40,7 +92,7 @@ export function ratesAt(
 }
 
 /** The threshold at which misses are `ratio` times as frequent as refusals. */
-export function balancedThreshold(scores: readonly Scored[], ratio: number): number {
+export function balancedThreshold(scores: readonly Pick<Scored, 'score' | 'isUnsafe'>[], ratio: number): number {
   const candidates = [...new Set(scores.map((s) => s.score))].sort((a, b) => a - b);
   let [low, high] = [0, candidates.length - 1];
   // Misses grow and refusals fall with the threshold: one crossing.

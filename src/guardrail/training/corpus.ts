@@ -24,7 +24,7 @@ const FORMS = { S: 'scene', H: 'how', T: 'text' } as const;
 
 /** Reads all blocks of a corpus folder. */
 export function readBlocks(folder: string): Block[] {
-  const files = ['en-unsafe.txt', 'en-safe.txt', 'other-1.txt', 'other-2.txt'];
+  const files = ['en-unsafe.txt', 'en-safe.txt', 'en-more.txt', 'other-1.txt', 'other-2.txt', 'other-3.txt'];
   return files.flatMap((name) => {
     const path = join(folder, name);
     return parseBlocks(readFileSync(path, 'utf8'), path, name === 'en-safe.txt');

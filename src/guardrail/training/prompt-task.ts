@@ -5,6 +5,7 @@ import { input, mean, mul, softplus, sub, type Tensor } from '../../graph/index.
 import { type PromptNetConfig, promptNet } from '../../nets/index.ts';
 import type { TrainingTask } from '../../training/index.ts';
 import { type FeatureConfig, fillWindow, wordIds } from '../text/features.ts';
+import type { Language } from '../text/languages.ts';
 import { type ReadingKnowledge, readWords } from '../text/read.ts';
 import { type Block, type LabelledText, textSource } from './corpus.ts';
 import { DISGUISES, disguise } from './disguises.ts';
@@ -23,18 +24,27 @@ export type PromptTaskOptions = {
   readonly onScores?: (scores: readonly Scored[]) => void;
   /** Distinct texts of the training set. */
   readonly texts: number;
+  /** Texts that are scored. */
+  readonly heldOutTexts: number;
 };
 
 /** Categories O1…O13. */
 export const CATEGORY_COUNT = 13;
 
 /** A text as rows of ids. */
-type Example = { readonly rows: readonly Int32Array[]; readonly category: number };
+type Example = { readonly rows: readonly Int32Array[]; readonly category: number; readonly language: Language };
+
+/** Share of English texts in disguise: few while learning, since the reader undoes most; half of those that are scored. */
+const DISGUISED = { train: 0.15, heldOut: 0.5 } as const;
 
 export function promptTask(options: PromptTaskOptions): TrainingTask {
   const { net, batch } = options;
-  const examples = makeExamples(options, options.train, options.texts, 'train');
-  const heldOut = makeExamples(options, options.heldOut, 1024, 'held out');
+  const { plainWords } = options;
+  const train = { label: 'train', count: options.texts, plainWords, disguised: DISGUISED.train };
+  const examples = makeExamples(options, options.train, train);
+  // No dictionary frames among the scored texts: they are easy, and would make the refusals look rarer than they are.
+  const scored = { label: 'held out', count: options.heldOutTexts, plainWords: [], disguised: DISGUISED.heldOut };
+  const heldOut = makeExamples(options, options.heldOut, scored);
   return {
     name: 'orrery-guard',
     loss(weights) {
@@ -59,7 +69,8 @@ export function promptTask(options: PromptTaskOptions): TrainingTask {
         const { ids } = feedsOf(part, options) as { ids: NdArray };
         const { logits } = await session.run({ ids });
         for (const [k, one] of part.entries()) {
-          scores.push({ score: (logits!.data as Float32Array)[k * net.outputs]!, isUnsafe: one.category > 0 });
+          const score = (logits!.data as Float32Array)[k * net.outputs]!;
+          scores.push({ score, isUnsafe: one.category > 0, language: one.language });
         }
       }
       options.onScores?.(scores);
@@ -74,14 +85,21 @@ function crossEntropy(logits: Tensor, labels: Tensor, share: Tensor): Tensor {
   return mean(mul(sub(softplus(logits), mul(labels, logits)), share));
 }
 
-function makeExamples(options: PromptTaskOptions, blocks: readonly Block[], count: number, label: string): Example[] {
-  const source = textSource(blocks, { plainWords: options.plainWords });
-  const random = randomStream(options.seed, `texts ${label}`);
-  return Array.from({ length: count }, () => {
+type SetOptions = {
+  readonly label: string;
+  readonly count: number;
+  readonly plainWords: readonly string[];
+  readonly disguised: number;
+};
+
+function makeExamples(options: PromptTaskOptions, blocks: readonly Block[], set: SetOptions): Example[] {
+  const source = textSource(blocks, { plainWords: set.plainWords });
+  const random = randomStream(options.seed, `texts ${set.label}`);
+  return Array.from({ length: set.count }, () => {
     const one = source(random);
-    const isDisguised = one.language === 'en' && random.uniform() < 0.15;
+    const isDisguised = one.language === 'en' && random.uniform() < set.disguised;
     const text = isDisguised ? disguise(one.text, random.pick(DISGUISES), random) : one.text;
-    return { rows: rowsOf({ ...one, text }, options), category: one.category };
+    return { rows: rowsOf({ ...one, text }, options), category: one.category, language: one.language };
   });
 }
 
@@ -142,8 +160,8 @@ function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: Featur
   }
 }
 
-/** Logit of a held-out text and its label. */
-export type Scored = { readonly score: number; readonly isUnsafe: boolean };
+/** Logit of a held-out text, its label and language. */
+export type Scored = { readonly score: number; readonly isUnsafe: boolean; readonly language: Language };
 
 /** Share of pairs in which the unsafe text scores higher. */
 export function areaUnderCurve(scores: readonly Scored[]): number {

@@ -12,7 +12,7 @@ import { listWeights, promptNet } from '../../nets/index.ts';
 import { averagedWeights, runTraining, type TrainEvent } from '../../training/index.ts';
 import { KNOWLEDGE_FILES, loadKnowledge } from '../knowledge.ts';
 import { featuresOf } from '../text/prompt-classifier.ts';
-import { balancedThreshold, fitSigmoid, ratesAt } from './calibrate.ts';
+import { balancedThreshold, calibrated, fitCalibration, ratesAt } from './calibrate.ts';
 import { type Block, partOf, readBlocks } from './corpus.ts';
 import { guardCard } from './guard-card.ts';
 import { plainWords, prepareWords } from './prepare.ts';
@@ -33,8 +33,8 @@ export const guardRecipe = z.strictObject({
   seed: z.int().nonnegative(),
   batch: count,
   steps: count,
-  /** Parts of the blocks, each held out once, and steps of each run. */
-  crossValidation: z.strictObject({ parts: z.int().min(2), steps: count }),
+  /** Parts of the blocks, each held out once, steps of each run, and texts scored in each. */
+  crossValidation: z.strictObject({ parts: z.int().min(2), steps: count, texts: count }),
   /** Misses per refusal at the chosen threshold. */
   missesPerRefusal: positive,
   net: z.strictObject({
@@ -99,7 +99,7 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
   yield { type: 'words', ...prepareWords(dir, blocks), blocks: blocks.length };
   const plain = plainWords(dir);
   const knowledge = loadKnowledge(dir);
-  const { parts, steps: foldSteps } = recipe.crossValidation;
+  const { parts, steps: foldSteps, texts: heldOutTexts } = recipe.crossValidation;
   const run = async function* (
     part: string,
     steps: number,
@@ -116,6 +116,7 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
       batch: recipe.batch,
       seed: recipe.seed,
       texts: recipe.texts,
+      heldOutTexts,
       plainWords: plain,
       ...(onScores === undefined ? {} : { onScores }),
     });
@@ -176,21 +177,28 @@ async function exportGuard(
     { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) },
   ]);
   writeSafetensors(join(dir, 'model.safetensors'), tensors, { kind: 'orrery-guard', name: recipe.name });
-  const { slope, offset } = fitSigmoid(pooled);
-  const logit = balancedThreshold(pooled, recipe.missesPerRefusal);
-  const threshold = Math.round(1000 / (1 + Math.exp(-(slope * logit + offset)))) / 1000;
-  const { missed, refused } = ratesAt(pooled, logit);
-  const auc = areaUnderCurve(pooled);
+  const calibration = fitCalibration(pooled);
+  const probabilities = calibrated(pooled, calibration);
+  const threshold = Math.round(1000 * balancedThreshold(probabilities, recipe.missesPerRefusal)) / 1000;
+  const english = probabilities.filter((s) => s.language === 'en');
+  const others = probabilities.filter((s) => s.language !== 'en');
+  const auc = areaUnderCurve(probabilities);
+  const figures = (list: readonly Scored[]) => ({
+    texts: list.length,
+    auc: areaUnderCurve(list),
+    ...ratesAt(list, threshold),
+  });
   const names = ['model.safetensors', ...Object.values(KNOWLEDGE_FILES)];
   const files = Object.fromEntries(names.map((name) => [name, fileRecord(join(dir, name))]));
-  const scores = { heldOutTexts: pooled.length, auc, missed, refused, parts: recipe.crossValidation.parts };
+  const hours = Math.round(record.seconds / 36) / 100;
+  const scores = { parts: recipe.crossValidation.parts, english: figures(english), others: figures(others) };
   const model = {
     version: 1,
     kind: 'orrery-guard',
     name: recipe.name,
     parameters: specs.reduce((n, s) => n + s.shape.reduce((a, b) => a * b, 1), 0),
-    config: { net, concepts: recipe.concepts, slope, offset, threshold },
-    training: { recipe, steps: record.step, hours: Math.round(record.seconds / 36) / 100, blocks },
+    config: { net, concepts: recipe.concepts, ...calibration, threshold },
+    training: { recipe, steps: record.step, hours, blocks },
     scores,
     licence: 'Apache-2.0',
     files,
@@ -199,7 +207,7 @@ async function exportGuard(
   parseModelRecord(text, join(dir, 'model.json'));
   writeFileAtomic(
     join(dir, 'README.md'),
-    guardCard({ recipe, parameters: model.parameters, blocks, scores, threshold }),
+    guardCard({ recipe, parameters: model.parameters, blocks, hours, scores, threshold }),
   );
   writeFileAtomic(join(dir, 'model.json'), text);
   return { threshold, auc };
