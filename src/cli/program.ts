@@ -10,6 +10,7 @@ import { modelsCommand } from './commands/models.ts';
 import { runsCommand } from './commands/runs.ts';
 import { selftestCommand } from './commands/selftest.ts';
 import { simulateCommand } from './commands/simulate.ts';
+import { stepCommand } from './commands/step.ts';
 import { tokenizeCommand } from './commands/tokenize.ts';
 import { trainCommand } from './commands/train.ts';
 import { VERSION } from './package-info.ts';
@@ -39,6 +40,7 @@ export function createProgram(session: Session = SILENT): Command {
   const commands = [
     demoCommand,
     generateCommand,
+    stepCommand,
     evaluateCommand,
     tokenizeCommand,
     curateCommand,

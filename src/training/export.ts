@@ -18,6 +18,7 @@ import {
   toBytes,
   type WindowSize,
 } from '../worlds/index.ts';
+import { writeAdapter } from './adapter.ts';
 import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
 import type { Clips } from './clips.ts';
@@ -63,6 +64,7 @@ export async function trainedWeights(
   // A run that stops by itself is as good as its best validation.
   const hasBest = recipe.stop !== undefined && existsSync(join(folder, 'best', 'latest'));
   const { weights, record } = await averagedWeights(folder, plan.trained, hasBest ? 'best' : 'checkpoints');
+  if (plan.lora !== undefined) writeAdapter(join(folder, 'adapter.safetensors'), plan, weights, from!.name);
   return { weights: effectiveValues(plan, weights, from?.values ?? new Map()), record, plan };
 }
 

@@ -1,4 +1,5 @@
 // Layer 4: training by recipes, checkpoints, and the way from a checkpoint to a model folder.
+export { type Adapter, type AdapterPart, type MergeEvent, mergeAdapter, readAdapter, writeAdapter } from './adapter.ts';
 export { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
 export { type ClipMeta, type Clips, loadClips } from './clips.ts';
 export { type EstimateOptions, estimateTraining, type TrainingEstimate } from './estimate.ts';

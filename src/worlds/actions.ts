@@ -27,8 +27,8 @@ export function actionFeed(c: NanoActions, actions: Actions): Float32Array {
   return out;
 }
 
-/** Refuses actions that are not rows of finite numbers. */
-export function requireActions(actions: readonly unknown[], size = ACTION_SIZE): asserts actions is number[][] {
+/** Actions read from outside, checked: rows of finite numbers. */
+export function requireActions(actions: readonly unknown[], size = ACTION_SIZE): readonly (readonly number[])[] {
   for (const [i, action] of actions.entries()) {
     const isRow = Array.isArray(action) && action.length === size && action.every((v) => Number.isFinite(v));
     if (isRow) continue;
@@ -37,6 +37,7 @@ export function requireActions(actions: readonly unknown[], size = ACTION_SIZE):
       need: `${size} numbers: Δx Δy Δz in metres, Δroll Δpitch Δyaw in rad, gripper 0…1`,
     });
   }
+  return actions as readonly (readonly number[])[];
 }
 
 /**

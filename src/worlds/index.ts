@@ -65,7 +65,7 @@ export {
   type WindowRequest,
   windowsFor,
 } from './nano-window.ts';
-export { type OpenedNano, openNano } from './open-nano.ts';
+export { type OpenedNano, openNano, windowOf } from './open-nano.ts';
 export {
   CONDITIONS,
   type Condition,
@@ -102,4 +102,5 @@ export {
 } from './orrery-tokenizer.ts';
 export { requestOfRun } from './repeat.ts';
 export { type GenerateRequest, parseRequest, requestSchema } from './request.ts';
+export { openRobotWorld, type RobotWorld, type RobotWorldOptions, steppedWorld } from './robot-world.ts';
 export { type TokenizeEvent, type TokenizeOptions, tokenize } from './tokenize.ts';

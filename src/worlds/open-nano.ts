@@ -44,11 +44,12 @@ export type OpenedNano = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Opens the model and loads it on a device. */
-export async function openNano(
-  model: string,
-  options: { device?: Device; threads?: number } = {},
-): Promise<OpenedNano> {
+/** Size and rate of the videos of a model of this kind, from its record alone. */
+export function windowOf(model: string): WindowSize {
+  return recordOf(model).config.window;
+}
+
+function recordOf(model: string): { dir: string; record: ModelRecord; config: NanoConfigFile } {
   const { dir, record } = openModelFolder(model);
   if (record.kind !== 'orrery-nano') {
     throw new OrreryError(
@@ -56,7 +57,16 @@ export async function openNano(
       `model ${model} is a ${record.kind}; generate can run models of kind orrery-nano`,
     );
   }
-  const { window, stats, vocabulary, tokenizer: tokenizerName, sampling, ...config } = record.config as NanoConfigFile;
+  return { dir, record, config: record.config as NanoConfigFile };
+}
+
+/** Opens the model and loads it on a device. */
+export async function openNano(
+  model: string,
+  options: { device?: Device; threads?: number } = {},
+): Promise<OpenedNano> {
+  const { dir, record, config: file } = recordOf(model);
+  const { window, stats, vocabulary, tokenizer: tokenizerName, sampling, ...config } = file;
   const beside = join(dirname(dir), tokenizerName);
   const { dir: tokenizerDir, record: tokenizerRecord } = openModelFolder(
     existsSync(join(beside, 'model.json')) ? beside : tokenizerName,

@@ -85,7 +85,10 @@ export function generateCommand(session: Session): Command {
 }
 
 /** The guardrail of the shipped models, that of a policy file, or none when it is switched off by name. */
-async function openGuard(options: { readonly policy?: string; readonly guardrail?: boolean }): Promise<Guardrail> {
+export async function openGuard(options: {
+  readonly policy?: string;
+  readonly guardrail?: boolean;
+}): Promise<Guardrail> {
   if (options.guardrail === false) return noGuardrail();
   const { openGuardrail, readPolicy } = await import('../../guardrail/index.ts');
   return openGuardrail(options.policy === undefined ? undefined : readPolicy(options.policy));
