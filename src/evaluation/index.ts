@@ -1,9 +1,11 @@
 // Layer 4: is the network right, and is the world right? Parity with reference cases, metrics, baselines, benchmarks.
 
+export { type ConsistencyOptions, consistencyBenchmark } from './benchmarks/consistency.ts';
 export { openPredictor, type Predictor } from './benchmarks/models.ts';
-export { type PhysicsEvent, type PhysicsOptions, physicsBenchmark } from './benchmarks/physics.ts';
+export { type PhysicsOptions, physicsBenchmark } from './benchmarks/physics.ts';
+export type { BenchmarkEvent } from './benchmarks/runner.ts';
 export { type SpeedOptions, type SpeedResult, speedBenchmark } from './benchmarks/speed.ts';
-export { type TokenizerEvent, type TokenizerOptions, tokenizerBenchmark } from './benchmarks/tokenizer.ts';
+export { type TokenizerOptions, tokenizerBenchmark } from './benchmarks/tokenizer.ts';
 export { type SampsonResult, temporalSampson } from './geometry/consistency.ts';
 export { findKeypoints, MATCHER, matchPairs } from './geometry/features.ts';
 export { DRIVING_RIG, type FTheta, fthetaRays, raysToPinhole, TARGET_PINHOLE } from './geometry/ftheta.ts';
@@ -18,6 +20,9 @@ export {
   sampsonPixels,
   sampsonSquared,
 } from './geometry/sampson.ts';
+export { type Structure, type StructureOptions, structureFromMotion } from './geometry/sfm/structure.ts';
+export { type SynthesisResult, viewSynthesis } from './geometry/sfm/synthesis.ts';
+export { POINT_TRACKER } from './geometry/sfm/tracks.ts';
 export { codebookUsage } from './metrics/codebook.ts';
 export { type Features, type Frechet, frechetDistance, polynomialMmd } from './metrics/frechet.ts';
 export { type IouSummary, iouOf, maskOverlap, type Overlap, summariseIou } from './metrics/masks.ts';

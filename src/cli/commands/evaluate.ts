@@ -1,7 +1,13 @@
 // `orrery evaluate`: scores videos of any origin, and models on benchmarks with ground truth.
 import { Command } from 'commander';
 import { InputError } from '../../base/index.ts';
-import type { PhysicsOptions, Results, SpeedOptions } from '../../evaluation/index.ts';
+import type {
+  BenchmarkEvent,
+  ConsistencyOptions,
+  PhysicsOptions,
+  Results,
+  SpeedOptions,
+} from '../../evaluation/index.ts';
 import { deviceOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { bytes, globalsOf, type Session, table } from '../session.ts';
@@ -11,6 +17,7 @@ export function evaluateCommand(session: Session): Command {
     .description('score videos or models: fidelity, time, geometry, physics')
     .addHelpText('after', '\nExamples:\n  orrery evaluate videos generated/ real/ --metrics psnr,ssim -o scores')
     .addCommand(physicsCommand(session))
+    .addCommand(consistencyCommand(session))
     .addCommand(tokenizerCommand(session))
     .addCommand(speedCommand(session))
     .addCommand(videosCommand(session));
@@ -149,25 +156,51 @@ function physicsCommand(session: Session): Command {
       const out = folderOf('physics', options);
       const { physicsBenchmark } = await import('../../evaluation/index.ts');
       session.resumeWith(`clips that are done stay in ${out}; the same command goes on`);
-      let bar: Progress | undefined;
-      const began = performance.now();
-      let fresh = 0;
-      for await (const event of physicsBenchmark({ ...options, out, signal: session.signal })) {
-        if (event.type === 'started') {
-          bar = openProgress('clips', event.clips, { quiet });
-          if (!quiet) session.note(`${event.clips} clips, model ${event.model}, in ${event.dir}`);
-        } else if (event.type === 'clip') {
-          if (!event.isReused) fresh++;
-          const each = fresh === 0 ? 0 : (performance.now() - began) / 1000 / fresh;
-          bar?.update(event.index, {
-            text: `${event.id}${event.psnr === null ? '' : ` ${event.psnr.toFixed(1)} dB`}`,
-            etaSeconds: each * (event.total - event.index),
-          });
-        } else {
-          bar?.clear();
-          await printResults(session, event.results, event.files.report, json);
-        }
-      }
+      await showBenchmark(session, physicsBenchmark({ ...options, out, signal: session.signal }), { json, quiet });
+    });
+}
+
+/** Follows a benchmark with a progress line; prints its table at the end. */
+async function showBenchmark(
+  session: Session,
+  events: AsyncIterable<BenchmarkEvent>,
+  { json, quiet }: { readonly json: boolean; readonly quiet: boolean },
+): Promise<void> {
+  let bar: Progress | undefined;
+  const began = performance.now();
+  let fresh = 0;
+  for await (const event of events) {
+    if (event.type === 'started') {
+      bar = openProgress('clips', event.clips, { quiet });
+      if (!quiet) session.note(`${event.clips} clips, ${event.model}, in ${event.dir}`);
+    } else if (event.type === 'clip') {
+      if (!event.isReused) fresh++;
+      const each = fresh === 0 ? 0 : (performance.now() - began) / 1000 / fresh;
+      bar?.update(event.index, { text: `${event.id} ${event.text}`, etaSeconds: each * (event.total - event.index) });
+    } else {
+      bar?.clear();
+      await printResults(session, event.results, event.files.report, json);
+    }
+  }
+}
+
+type ConsistencyFlags = Omit<ConsistencyOptions, 'out' | 'signal'> & { readonly out?: string };
+
+function consistencyCommand(session: Session): Command {
+  return modelBenchmark(
+    'consistency',
+    'still scenes, moving camera: epipolar error, recovered cameras, views made again',
+  )
+    .addOption(wholeOption('--given <n>', 'true frames that the model sees, 1 or 9 (default 9)', 1, 1000))
+    .addOption(wholeOption('--seeds <n>', 'scenes (default 48; 12 with --quick)', 1, 1000))
+    .option('--videos <folder>', 'other videos to measure beside, such as real ones')
+    .addHelpText('after', '\nExample:\n  orrery evaluate consistency --model orrery-nano --quick -o runs/consistency')
+    .action(async (options: ConsistencyFlags, command: Command) => {
+      const { consistencyBenchmark } = await import('../../evaluation/index.ts');
+      const out = folderOf('consistency', options);
+      session.resumeWith(`clips that are done stay in ${out}; the same command goes on`);
+      const events = consistencyBenchmark({ ...options, out, signal: session.signal });
+      await showBenchmark(session, events, globalsOf(command));
     });
 }
 
@@ -211,15 +244,7 @@ function tokenizerCommand(session: Session): Command {
         ...(sizes === undefined ? {} : { sizes }),
         ...(threads === undefined ? {} : { threads }),
       });
-      let bar: Progress | undefined;
-      for await (const event of events) {
-        if (event.type === 'started') bar = openProgress('videos', event.clips, { quiet });
-        else if (event.type === 'clip') bar?.update(event.index, { text: event.id });
-        else {
-          bar?.clear();
-          await printResults(session, event.results, event.files.report, json);
-        }
-      }
+      await showBenchmark(session, events, { json, quiet });
     });
 }
 

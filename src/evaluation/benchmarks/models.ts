@@ -89,3 +89,16 @@ export async function openPredictor(
     [Symbol.asyncDispose]: () => nano[Symbol.asyncDispose](),
   };
 }
+
+/** A model for a benchmark, or none: baselines alone. */
+export type OpenedModel = AsyncDisposable & { readonly model?: Predictor };
+
+/** Opens a model by name or folder; `none` opens nothing. */
+export async function openModel(
+  name: string,
+  options: { readonly device?: Device; readonly threads?: number } = {},
+): Promise<OpenedModel> {
+  if (name === 'none') return { async [Symbol.asyncDispose]() {} };
+  const model = await openPredictor(name, options);
+  return { model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+}

@@ -19,7 +19,7 @@ import { mean, meanSquaredErrors, psnrPicture } from '../metrics/psnr.ts';
 import { ssimUniform } from '../metrics/ssim.ts';
 import { errorMap } from '../report/panels.ts';
 import { type ClipRow, defined, type MetricInfo, meanSeries, type Results, summarise } from '../report/table.ts';
-import { type PanelClip, type ReportFiles, writeReport } from '../report/write.ts';
+import { type PanelClip, writeReport } from '../report/write.ts';
 import {
   conservation,
   LEAST_START,
@@ -29,11 +29,12 @@ import {
   scaledArea,
   tailOf,
 } from '../tracking/objects.ts';
-import { openTrackPool, type TrackPool } from '../tracking/pool.ts';
 import { TRACKER } from '../tracking/tracker.ts';
-import { openPredictor, type Predictor } from './models.ts';
+import type { TrackJob } from '../tracking/worker.ts';
+import { openWorkerPool, type WorkerPool } from '../worker-pool.ts';
+import { type OpenedModel, openModel, type Predictor } from './models.ts';
 import { PUBLISHED_PHYSICS } from './published.ts';
-import { type ClipJob, comparedRows, openRun, runJobs } from './runner.ts';
+import { type BenchmarkEvent, type ClipJob, comparedRows, openRun, runJobs } from './runner.ts';
 
 export type PhysicsOptions = {
   /** Model name or folder; `none` measures the baselines alone. */
@@ -52,18 +53,6 @@ export type PhysicsOptions = {
   readonly threads?: number;
   readonly signal?: AbortSignal;
 };
-
-export type PhysicsEvent =
-  | { readonly type: 'started'; readonly clips: number; readonly model: string; readonly dir: string }
-  | {
-      readonly type: 'clip';
-      readonly index: number;
-      readonly total: number;
-      readonly id: string;
-      readonly isReused: boolean;
-      readonly psnr: number | null;
-    }
-  | { readonly type: 'completed'; readonly results: Results; readonly files: ReportFiles };
 
 /** Seeds of benchmark scenes start here, far from those of training recipes. */
 const FIRST_SEED = 20_000_000;
@@ -113,10 +102,10 @@ type Truth = {
 };
 
 /** Runs the benchmark; yields one event per clip and the results at the end. */
-export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator<PhysicsEvent> {
+export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator<BenchmarkEvent> {
   const { out, quick = false, given = 9, compare = [], signal } = options;
   const seeds = options.seeds ?? (quick ? 8 : 25);
-  await using opening: Opened = await openModel(options.model, options);
+  await using opening: OpenedModel = await openModel(options.model, options);
   const opened = opening.model;
   const size = opened ?? STANDARD;
   if (given < 1 || given >= size.frames || (opened !== undefined && !opened.conditions.includes(given))) {
@@ -141,7 +130,10 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
   openRun(out, 'physics', settings);
   const plans = planOf(seeds, quick);
   await using pool = openRenderPool(options.threads === undefined ? {} : { workers: options.threads });
-  await using trackers = openTrackPool(options.threads === undefined ? {} : { workers: options.threads });
+  await using trackers = openWorkerPool<TrackJob, Uint8Array[]>(
+    'tracking/worker.js',
+    options.threads === undefined ? {} : { workers: options.threads },
+  );
   const world = { pool, trackers, predictor: opened, size, given, out, signal };
   const jobs: ClipJob[] = plans.map((plan) => ({ id: plan.id, run: () => scoreClip(plan, world) }));
   const compared = comparedRows(compare, 'physics', settings, jobs);
@@ -157,7 +149,7 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
       total: jobs.length,
       id: done.id,
       isReused: done.isReused,
-      psnr: own?.values.psnr ?? null,
+      text: decibels(own?.values.psnr),
     };
   }
   const results = resultsOf([...rows, ...compared], settings, compare, opened);
@@ -166,17 +158,13 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
   yield { type: 'completed', results, files };
 }
 
-type Opened = AsyncDisposable & { readonly model?: Predictor };
-
-async function openModel(name: string, options: PhysicsOptions): Promise<Opened> {
-  if (name === 'none') return { async [Symbol.asyncDispose]() {} };
-  const model = await openPredictor(name, options);
-  return { model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
-}
+/** `24.1 dB`, or that there is no value. */
+const decibels = (psnr: number | null | undefined): string =>
+  psnr === null || psnr === undefined ? 'no value' : `${psnr.toFixed(1)} dB`;
 
 type World = {
   readonly pool: RenderPool;
-  readonly trackers: TrackPool;
+  readonly trackers: WorkerPool<TrackJob, Uint8Array[]>;
   readonly predictor: Predictor | undefined;
   readonly size: { readonly width: number; readonly height: number; readonly fps: number; readonly frames: number };
   readonly given: number;
@@ -278,7 +266,7 @@ async function rowOf(plan: Plan, system: string, clip: Frames, truth: Truth, wor
     // The given frames are known: every system's video starts with the true ones.
     const video = new Uint8Array(clip.data);
     video.set(truth.clip.data.subarray(0, given * each));
-    const labels = await trackers.track({
+    const labels = await trackers.run({
       frames: { ...clip, data: video },
       given: truth.labels.slice(0, given),
       objects: truth.objects,

@@ -3,7 +3,23 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
 import { diskError, makeFolder, writeFileAtomic } from '../../formats/index.ts';
-import type { ClipRow } from '../report/table.ts';
+import type { ClipRow, Results } from '../report/table.ts';
+import type { ReportFiles } from '../report/write.ts';
+
+/** What every benchmark yields: one event per clip, the results at the end. */
+export type BenchmarkEvent =
+  | { readonly type: 'started'; readonly clips: number; readonly model: string; readonly dir: string }
+  | {
+      readonly type: 'clip';
+      readonly index: number;
+      readonly total: number;
+      readonly id: string;
+      /** Read from an earlier run of the same command. */
+      readonly isReused: boolean;
+      /** The clip's main figure in words, such as `24.1 dB`. */
+      readonly text: string;
+    }
+  | { readonly type: 'completed'; readonly results: Results; readonly files: ReportFiles };
 
 /** One clip of a benchmark. */
 export type ClipJob = { readonly id: string; run(): Promise<readonly ClipRow[]> };

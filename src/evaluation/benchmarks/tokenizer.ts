@@ -5,9 +5,9 @@ import { basename, extname, join } from 'node:path';
 import { OrreryError } from '../../base/index.ts';
 import { tokenize } from '../../worlds/index.ts';
 import { type ClipRow, defined, type MetricInfo, type Results } from '../report/table.ts';
-import { type ReportFiles, writeReport } from '../report/write.ts';
+import { writeReport } from '../report/write.ts';
 import { PUBLISHED_TOKENIZERS } from './published.ts';
-import { type ClipJob, openRun, runJobs } from './runner.ts';
+import { type BenchmarkEvent, type ClipJob, openRun, runJobs } from './runner.ts';
 
 export type TokenizerOptions = {
   /** Folder of videos, or one video. */
@@ -21,18 +21,6 @@ export type TokenizerOptions = {
   readonly signal?: AbortSignal;
 };
 
-export type TokenizerEvent =
-  | { readonly type: 'started'; readonly clips: number; readonly model: string; readonly dir: string }
-  | {
-      readonly type: 'clip';
-      readonly index: number;
-      readonly total: number;
-      readonly id: string;
-      readonly isReused: boolean;
-      readonly psnr: number | null;
-    }
-  | { readonly type: 'completed'; readonly results: Results; readonly files: ReportFiles };
-
 const METRICS: readonly MetricInfo[] = [
   { name: 'psnr', label: 'PSNR', unit: 'dB', better: 'higher', digits: 2 },
   { name: 'ssim', label: 'SSIM, uniform 7×7', unit: '', better: 'higher', digits: 4 },
@@ -43,7 +31,7 @@ const METRICS: readonly MetricInfo[] = [
 const VIDEO = /\.(mp4|m4v|mov|webm|mkv|avi|gif)$/i;
 
 /** Encodes and restores every video at every size. */
-export async function* tokenizerBenchmark(options: TokenizerOptions): AsyncGenerator<TokenizerEvent> {
+export async function* tokenizerBenchmark(options: TokenizerOptions): AsyncGenerator<BenchmarkEvent> {
   const { videos, model, out, sizes = [128, 256], threads, signal } = options;
   if (!existsSync(videos)) throw new OrreryError('data', `${videos}: no such file or folder`);
   const files = statSync(videos).isDirectory()
@@ -73,7 +61,7 @@ export async function* tokenizerBenchmark(options: TokenizerOptions): AsyncGener
       total: jobs.length,
       id: done.id,
       isReused: done.isReused,
-      psnr: done.rows[0]?.values.psnr ?? null,
+      text: `${done.rows[0]?.values.psnr?.toFixed(1) ?? '-'} dB`,
     };
   }
   const results: Results = {

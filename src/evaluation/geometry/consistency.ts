@@ -2,7 +2,7 @@
 
 import { throwIfAborted } from '../../base/index.ts';
 import type { Frames } from '../../media/index.ts';
-import { findKeypoints, matchesFrom, matchPairs, REACH } from './features.ts';
+import { agreeingMatches, findKeypoints, matchesFrom, matchPairs, REACH, refineMatches } from './features.ts';
 import { ransacFundamental } from './fundamental.ts';
 import { aggregatePairs, canvasScale, type PairError, pairError, sampsonPixels } from './sampson.ts';
 
@@ -35,16 +35,19 @@ export async function temporalSampson(
   const none: PairError = { mean: -1, median: -1, keep80: -1 };
   const refitted: PairError[] = [];
   const minimal: PairError[] = [];
-  let matched = 0;
+  let matches = 0;
   let shift = 0;
   let total = 0;
   let before = count > step ? await findKeypoints(frames.data.subarray(0, each), { height, width }) : undefined;
   for (let t = step; t < count; t += step) {
     throwIfAborted(signal);
-    const now = await findKeypoints(frames.data.subarray(t * each, (t + 1) * each), { height, width });
-    const m = matchesFrom(before!, now, matchPairs(before!, now, { reach }));
+    const [first, second] = [t - step, t].map((i) => frames.data.subarray(i * each, (i + 1) * each));
+    const now = await findKeypoints(second!, { height, width });
+    const found = matchesFrom(before!, now, matchPairs(before!, now, { reach }));
+    const matched = agreeingMatches(found, { height, width });
+    const m = await refineMatches(first!, second!, matched, { height, width });
     total++;
-    matched += m.count;
+    matches += m.count;
     for (let i = 0; i < m.count; i++) shift += Math.hypot(m.a[2 * i]! - m.b[2 * i]!, m.a[2 * i + 1]! - m.b[2 * i + 1]!);
     // The threshold of 3 px is meant on the canvas.
     const options = { seed: seed + t, threshold: 3 / scale, maxIterations: 2000 };
@@ -62,8 +65,8 @@ export async function temporalSampson(
     minimal: aggregatePairs(minimal).mean,
     pairs: all.pairs,
     total,
-    matches: total === 0 ? 0 : matched / total,
-    motion: matched === 0 ? 0 : shift / matched,
+    matches: total === 0 ? 0 : matches / total,
+    motion: matches === 0 ? 0 : shift / matches,
     perPair: refitted.map((p) => (p.mean < 0 ? null : p.mean)),
   };
 }
