@@ -277,8 +277,10 @@ function mend(piece: Piece, knowledge: ReadingKnowledge, memory: Map<string, rea
 function mended(text: string, knowledge: ReadingKnowledge): readonly string[] {
   const plain = bare(text);
   if (plain !== text && knows(plain, knowledge)) return [plain];
-  for (const shorter of collapsed(text)) {
-    if (knows(shorter, knowledge)) return [shorter];
+  const shortened = collapsed(text);
+  const known = shortened.find((shorter) => knows(shorter, knowledge));
+  if (known !== undefined) return [known];
+  for (const shorter of shortened) {
     const near = knowledge.speller.nearest(shorter);
     if (near !== undefined) return [near];
   }
