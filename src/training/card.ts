@@ -88,7 +88,8 @@ const TOKENIZER_LIMITS = [
 const WORLD_LIMITS = [
   '- It knows one narrow world: one to three coloured balls, boxes or cylinders on a floor, a ramp or a trough, still camera.',
   '- Its physics is learnt from few examples: objects smear when they touch, can break up, stop early or pass into each other.',
-  '- Worlds from a sentence are coarse: lumps of the right colours more than clean balls, and other words mean little to it.',
+  '- Worlds from a sentence are soft: things are round and of the told colours, but checks, tiles and planks of floors come out weak,',
+  '  ramps and troughs are rough, and other words mean little to it.',
   '- It has never seen a real video: there it lets things go on as they move and adds little.',
   '- No guardrail is part of the model; `orrery generate` puts one around it.',
 ];
