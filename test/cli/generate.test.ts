@@ -48,7 +48,7 @@ describe('generate', () => {
     writeFileSync(join(dir, 'file'), '');
     const { code, stderr } = await orrery(['generate', 'a ball', '--steps', '1', '-o', 'file/runs'], { cwd: dir });
     expect(stderr).toMatch(
-      /error: cannot make a run folder in .*file\/runs: a part of the path is a file.*choose another folder/,
+      /error: cannot make the folder .*file\/runs: a part of the path is a file.*choose another folder/,
     );
     expect(code).toBe(1);
   });
