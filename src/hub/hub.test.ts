@@ -241,7 +241,7 @@ test('two runs in one second get two folders', () => {
 test('an unwritable folder and a full disk give errors with a next step', () => {
   writeFileSync(join(folder, 'file'), '');
   expect(() => createRunFolder(join(folder, 'file', 'runs'), 'demo')).toThrow(
-    /cannot make a run folder in .*choose another/,
+    /cannot make the folder .*choose another/,
   );
   const run = createRunFolder(join(folder, 'gone'), 'demo');
   rmSync(run.dir, { recursive: true });
