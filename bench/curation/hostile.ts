@@ -2,19 +2,27 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomStream } from '../../src/base/index.ts';
+import { readJob } from '../../src/curation/index.ts';
 import { type Figure, figure } from '../measure.ts';
-import { MEDIA, timed } from './jobs.ts';
+import { ffmpeg, has, MEDIA, timed } from './jobs.ts';
 
 /** Good files among bad ones: all good ones curated, each bad one explained. */
 export async function benchHostile(folder: string): Promise<Figure[]> {
   const source = join(MEDIA, 'real', 'robot_arm_mug_hevc.mp4');
-  if (!existsSync(source)) return [];
+  if (!existsSync(source) || !has('ffmpeg')) return [];
   const input = join(folder, 'hostile');
   mkdirSync(input);
-  const good = readFileSync(source);
+  // Two codecs, short and small: the damage counts, not the length.
+  const short = ['-t', '1.6', '-an', '-vf', 'scale=320:240', '-preset', 'ultrafast'];
+  const whole = ['libx264', 'libx265'].map((codec) => {
+    const file = join(folder, `${codec}.mp4`);
+    const quiet = codec === 'libx265' ? ['-x265-params', 'log-level=none'] : [];
+    ffmpeg('-i', source, ...short, '-c:v', codec, ...quiet, file);
+    return readFileSync(file);
+  });
   const [goods, bads] = [50, 200];
-  for (let i = 0; i < goods; i++) writeFileSync(join(input, `good-${i}.mp4`), good);
-  for (let i = 0; i < bads; i++) writeFileSync(join(input, `bad-${i}.mp4`), damage(good, i));
+  for (let i = 0; i < goods; i++) writeFileSync(join(input, `good-${i}.mp4`), whole[i % 2]!);
+  for (let i = 0; i < bads; i++) writeFileSync(join(input, `bad-${i}.mp4`), damage(whole[(i >> 3) % 2]!, i));
   const { seconds, peakMb } = await timed(input, join(folder, 'hostile-out'), {
     split: 'fixed',
     clipSeconds: 2,
@@ -25,18 +33,36 @@ export async function benchHostile(folder: string): Promise<Figure[]> {
   });
   const summary = JSON.parse(readFileSync(join(folder, 'hostile-out', 'summary.json'), 'utf8')) as Record<
     string,
-    { processed?: boolean; error?: string; clips?: unknown[]; problem?: string; num_clips_filtered_by_damage?: number }
+    {
+      error?: string;
+      clips?: string[];
+      problem?: string;
+      decode_errors?: number;
+      num_clips_filtered_by_damage?: number;
+    }
   >;
   const curated = Array.from({ length: goods }, (_, i) => summary[`good-${i}.mp4`]!).filter(
-    (v) => (v.clips?.length ?? 0) === 2,
+    (v) => (v.clips?.length ?? 0) === 1,
   ).length;
-  const explained = Array.from({ length: bads }, (_, i) => summary[`bad-${i}.mp4`]!).filter(
-    (v) =>
-      v.error !== undefined ||
-      v.problem !== undefined ||
-      (v.num_clips_filtered_by_damage ?? 0) > 0 ||
-      (v.clips?.length ?? 0) > 0,
-  ).length;
+  const badOnes = Array.from({ length: bads }, (_, i) => summary[`bad-${i}.mp4`]!);
+  const isExplained = (v: (typeof badOnes)[number]): boolean =>
+    v.error !== undefined ||
+    v.problem !== undefined ||
+    (v.decode_errors ?? 0) > 0 ||
+    (v.num_clips_filtered_by_damage ?? 0) > 0;
+  // Damage that changes no picture needs no word: those clips are the same, byte for byte, as the clips of good files.
+  const sums = new Map(
+    readJob(join(folder, 'hostile-out')).results.flatMap((r) => r.clips.map((c) => [c.id, c.sha256] as const)),
+  );
+  const goodSums = new Set(
+    Array.from({ length: goods }, (_, i) => summary[`good-${i}.mp4`]!).flatMap((v) =>
+      (v.clips ?? []).map((id) => sums.get(id)),
+    ),
+  );
+  const isHarmless = (v: (typeof badOnes)[number]): boolean =>
+    (v.clips?.length ?? 0) > 0 && v.clips!.every((id) => goodSums.has(sums.get(id)));
+  const harmless = badOnes.filter((v) => !isExplained(v) && isHarmless(v)).length;
+  const explained = badOnes.filter(isExplained).length;
   return [
     figure({
       name: 'hostile files: good ones curated',
@@ -46,10 +72,10 @@ export async function benchHostile(folder: string): Promise<Figure[]> {
       floor: goods,
     }),
     figure({
-      name: 'hostile files: bad ones settled',
-      value: explained,
+      name: 'hostile files: bad ones explained',
+      value: explained + harmless,
       unit: '',
-      of: `${bads}: an error, a note of damage, or clips of what is whole`,
+      of: `${bads}; ${harmless} of them were damaged without any effect on their pictures`,
       floor: bads,
     }),
     figure({

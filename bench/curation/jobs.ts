@@ -1,6 +1,7 @@
 // Helpers of the curation bench: timed jobs, memory of a process tree, plain ffmpeg as the yardstick, short test videos.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { curate } from '../../src/curation/index.ts';
 
@@ -50,7 +51,30 @@ export async function timed(input: string, out: string, options: Parameters<type
   } finally {
     clearInterval(watch);
   }
+  // Processor time of children counts once they have ended.
+  for (let i = 0; i < 50 && childrenOf(process.pid).length > 0; i++)
+    await new Promise((resolve) => setTimeout(resolve, 100));
   return { seconds, clips, memory, peakMb: Math.max(0, ...memory.map(([, mb]) => mb)) };
+}
+
+/** Keeps this process and its future children on one core while `run` runs, where the system can. */
+export async function onOneCore<T>(run: () => Promise<T>): Promise<T> {
+  const pin = (cores: string): void => void spawnSync('taskset', ['-apc', cores, `${process.pid}`]);
+  pin('0');
+  try {
+    return await run();
+  } finally {
+    pin(`0-${cpus().length - 1}`);
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
+  } catch {
+    return [];
+  }
 }
 
 /** Processor seconds of this process and of its ended children; 0 where the system does not tell. */
@@ -67,8 +91,7 @@ export function cpuSeconds(): number {
 export function treeMb(pid: number): number {
   try {
     const own = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) / 256;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-    return own + children.reduce((sum, child) => sum + (child === '' ? 0 : treeMb(Number(child))), 0);
+    return own + childrenOf(pid).reduce((sum, child) => sum + treeMb(child), 0);
   } catch {
     return 0;
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openEmbedded, runPipeline, type Stage } from '../../src/curation/index.ts';
 import { type Figure, figure } from '../measure.ts';
-import { BARE, cpuSeconds, has, MEDIA, plain, timed } from './jobs.ts';
+import { BARE, cpuSeconds, has, MEDIA, onOneCore, plain, timed } from './jobs.ts';
 
 /** Items per second through three stages that do nothing. */
 export async function benchEngineRate(): Promise<Figure[]> {
@@ -50,9 +50,12 @@ async function best(run: (n: number) => Promise<number>): Promise<number> {
   return Math.min(await run(0), await run(1));
 }
 
+/** Seconds. */
+type Spent = { readonly wall: number; readonly cpu: number };
+
 /** Best wall time and least processor time of two runs. */
-async function measured(run: (n: number) => Promise<number>): Promise<{ wall: number; cpu: number }> {
-  const all: { wall: number; cpu: number }[] = [];
+async function measured(run: (n: number) => Promise<number>): Promise<Spent> {
+  const all: Spent[] = [];
   for (const n of [0, 1]) {
     const from = cpuSeconds();
     const wall = await run(n);
@@ -68,8 +71,11 @@ export async function benchEfficiency(folder: string, cores: 1 | 2): Promise<Fig
   const files = readdirSync(input)
     .sort()
     .map((name) => join(input, name));
-  const reference = await measured((n) => plain(files, join(folder, `plain-${n}`), cores));
-  const ours = await measured(async (n) => (await timed(input, join(folder, `bare-${n}`), { ...BARE, cores })).seconds);
+  const run = async (): Promise<[Spent, Spent]> => [
+    await measured((n) => plain(files, join(folder, `plain-${n}`), cores)),
+    await measured(async (n) => (await timed(input, join(folder, `bare-${n}`), { ...BARE, cores })).seconds),
+  ];
+  const [reference, ours] = cores === 1 ? await onOneCore(run) : await run();
   const on = `${cores} core${cores > 1 ? 's' : ''}`;
   return [
     figure({
@@ -93,7 +99,7 @@ export async function benchEfficiency(folder: string, cores: 1 | 2): Promise<Fig
 export async function benchStages(folder: string): Promise<Figure[]> {
   const input = inputOf(join(folder, 'stages'), ['mixed', 'jump_cuts']);
   if (input === undefined) return [];
-  const run = (name: string, options: object): Promise<{ wall: number; cpu: number }> =>
+  const run = (name: string, options: object): Promise<Spent> =>
     measured(async (n) => (await timed(input, join(folder, `${name}-${n}`), { ...options, cores: 2 })).seconds);
   const bare = await run('bare', BARE);
   const full = await run('full', { split: 'fixed', clipSeconds: 5, minSeconds: 1 });

@@ -18,6 +18,8 @@ export type ClipWork = ClipUnit & {
     readonly promptTokens?: number;
     readonly outputTokens?: number;
   };
+  /** Score of the worst picture, about 1…10. */
+  readonly aesthetic?: number;
   readonly embedding?: readonly number[];
   readonly preview?: string;
   readonly errors?: Readonly<Record<string, string>>;

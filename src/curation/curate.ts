@@ -21,6 +21,7 @@ import { type CurateOptions, parseCurateOptions } from './options.ts';
 import { uuid5 } from './pass/ids.ts';
 import type { PassOptions, VideoUnit } from './pass/job.ts';
 import type { PassOutput } from './pass/worker.ts';
+import { aestheticStage } from './stages/aesthetic.ts';
 import { captionStage } from './stages/caption.ts';
 import { describeStage } from './stages/describe.ts';
 import { embedStage } from './stages/embed.ts';
@@ -104,6 +105,7 @@ export function curateStages(out: string, o: CurateOptions): readonly Stage[] {
   return [
     media,
     describeStage(o),
+    ...(o.clipModel === undefined ? [] : [aestheticStage(out, o)]),
     ...(o.embed === 'off' ? [] : [embedStage(out)]),
     ...(o.caption === 'endpoint' ? [captionStage(out, o)] : []),
     ...(o.preview ? [previewStage(out)] : []),

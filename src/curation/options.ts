@@ -44,6 +44,12 @@ export const curateSchema = z.strictObject({
   overlay: z.enum(['score', 'filter']).default('score'),
   maxOverlay: share.default(0.02),
 
+  /** Public weights of CLIP ViT-L/14 and of the aesthetic head on its features: scores are measured when both are given. */
+  clipModel: z.string().min(1).optional(),
+  aestheticModel: z.string().min(1).optional(),
+  /** Clips below go to filtered_clips; −1: measured only. The published value for training sets is 3.5. */
+  minAesthetic: z.number().min(-1).max(10).default(-1),
+
   embed: z.enum(['orrery', 'off']).default('orrery'),
   caption: z.enum(['facts', 'endpoint', 'off']).default('facts'),
   /** OpenAI-compatible service, such as http://127.0.0.1:8001/v1. */
@@ -89,6 +95,13 @@ export function parseCurateOptions(value: unknown): CurateOptions {
       got: undefined,
       need: 'the address of an OpenAI-compatible service, because caption is "endpoint"',
     });
+  if ((o.clipModel === undefined) !== (o.aestheticModel === undefined))
+    throw new InputError(o.clipModel === undefined ? 'clipModel' : 'aestheticModel', {
+      got: undefined,
+      need: 'both the weights of CLIP ViT-L/14 and those of the aesthetic head',
+    });
+  if (o.minAesthetic > -1 && o.clipModel === undefined)
+    throw new InputError('minAesthetic', { got: o.minAesthetic, need: 'clipModel and aestheticModel beside it' });
   if (o.sessions && o.split !== 'fixed')
     throw new InputError('split', {
       got: o.split,

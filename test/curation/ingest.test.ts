@@ -1,4 +1,6 @@
 // Data sets as input: MCAP logs and LeRobot folders, made here by other writers; and the tar and parquet round trips.
+
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -74,6 +76,46 @@ describe('MCAP', () => {
     expect(Math.abs(shape[0] - 1.2 * info.fps)).toBeLessThanOrEqual(1.5);
     expect(data[0]!).toBeLessThan(30);
     expect(data[data.length - 3]!).toBeGreaterThan(180);
+  });
+  it.skipIf(spawnSync('ffmpeg', ['-version']).status !== 0)('encoded streams keep their times', async () => {
+    const raw = join(folder, 'stream.h264');
+    // Access unit delimiters show where a picture begins.
+    const encode = ['-c:v', 'libx264', '-bf', '0', '-g', '10', '-x264-params', 'aud=1:repeat-headers=1'];
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=s=64x48:r=10:d=2'];
+    expect(spawnSync('ffmpeg', ['-v', 'error', ...source, ...encode, '-f', 'h264', raw]).status).toBe(0);
+    const bytes = readFileSync(raw);
+    const starts: number[] = [];
+    for (let i = 0; i + 4 < bytes.length; i++)
+      if (bytes.readUInt32BE(i) === 1 && (bytes[i + 4]! & 31) === 9) starts.push(i);
+    expect(starts.length).toBe(20);
+    const out = new TempBuffer();
+    const writer = new McapWriter({ writable: out });
+    await writer.start({ profile: '', library: '' });
+    const schema = { name: 'foxglove.CompressedVideo', encoding: 'jsonschema', data: new Uint8Array() };
+    const schemaId = await writer.registerSchema(schema);
+    const channel = { schemaId, topic: '/eye', messageEncoding: 'json', metadata: new Map<string, string>() };
+    const channelId = await writer.registerChannel(channel);
+    for (const [i, from] of starts.entries()) {
+      // The first two messages are lost, so that the stream begins between two key pictures; a pause after picture 15.
+      if (i < 2) continue;
+      const time = BigInt(1e9 + (i < 15 ? i : i + 10) * 1e8);
+      const text = JSON.stringify({ format: 'h264', data: bytes.subarray(from, starts[i + 1]).toString('base64') });
+      const data = new TextEncoder().encode(text);
+      await writer.addMessage({ channelId, sequence: i, logTime: time, publishTime: time, data });
+    }
+    await writer.end();
+    const path = join(folder, 'stream.mcap');
+    writeFileSync(path, out.get());
+    const [unit] = await mcapVideos(path, join(folder, 'topics-stream'));
+    const info = await probe(unit!.path);
+    expect([info.width, info.height, info.codec]).toEqual([64, 48, 'h264']);
+    // Pictures 10 to 19: one second and the pause of another.
+    const { shape } = await readFrames(unit!.path);
+    expect(shape[0]).toBe(10);
+    expect(info.durationSeconds).toBeGreaterThan(1.85);
+    expect(unit!.tags).toMatchObject({ topic: '/eye', start_ns: '2000000000' });
+    // Again: the file is there, the answer the same.
+    expect(await mcapVideos(path, join(folder, 'topics-stream'))).toEqual([unit]);
   });
   it('other files and logs that end early are told apart', async () => {
     const path = join(folder, 'text.mcap');

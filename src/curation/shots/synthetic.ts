@@ -25,7 +25,7 @@ type Shot = (t: number) => Float32Array;
 export function makeEdit(random: RandomStream, footage: readonly Footage[], length: number): Edit {
   const frames: Float32Array[] = [];
   const transitions: Truth[] = [];
-  let [shot, key] = newShot(random, footage);
+  let { shot, look } = newShot(random, footage);
   let t = 0;
   const take = (): Float32Array => shot(t++);
   while (frames.length < length) {
@@ -35,17 +35,18 @@ export function makeEdit(random: RandomStream, footage: readonly Footage[], leng
     disturb(random, kept);
     frames.push(...kept);
     if (frames.length >= length) break;
-    const isJump = random.uniform() < 0.16 && key !== '';
+    const isJump = random.uniform() < 0.14 && look.clip !== undefined;
     const old = { shot, t };
     if (isJump) t += random.integer(20, 400);
     else {
-      [shot, key] = newShot(random, footage);
+      // Shots of one scene look alike: the same take in another crop, or another take in the same light.
+      ({ shot, look } = newShot(random, footage, random.uniform() < 0.35 ? look : undefined));
       t = random.integer(0, 300);
     }
     const kind = random.uniform();
     const first = frames.length;
-    if (kind < 0.42 || isJump) transitions.push({ start: first, end: first });
-    else if (kind < 0.74) {
+    if (kind < 0.36 || (isJump && kind < 0.8)) transitions.push({ start: first, end: first });
+    else if (kind < 0.74 || isJump) {
       const n = random.integer(5, 40);
       const ease = random.uniform() < 0.2;
       for (let i = 0; i < n; i++) {
@@ -226,13 +227,23 @@ function slide(frame: Float32Array, offset: number, blur: number): Float32Array 
   return out;
 }
 
-/** A fresh shot; the key is empty for drawn scenes, in which a jump cannot be seen. */
-function newShot(random: RandomStream, footage: readonly Footage[]): [Shot, string] {
-  const isDrawn = footage.length === 0 || random.uniform() < 0.25;
-  const source = isDrawn ? drawnScene(random) : footageAt(random, random.pick(footage));
-  const gain = random.uniform(0.6, 1.35);
-  const tint = [random.uniform(0.85, 1.15), random.uniform(0.85, 1.15), random.uniform(0.85, 1.15)];
-  const isGrey = random.uniform() < 0.08;
+/** What shots of one scene share. The clip is missing for drawn scenes, in which a jump cannot be seen. */
+type Look = {
+  readonly clip: Footage | undefined;
+  readonly gain: number;
+  readonly tint: readonly number[];
+  readonly isGrey: boolean;
+};
+
+/** A fresh shot, `like` another one or not. */
+function newShot(random: RandomStream, footage: readonly Footage[], like?: Look): { shot: Shot; look: Look } {
+  const isDrawn = footage.length === 0 || random.uniform() < 0.2;
+  const isSameClip = like?.clip !== undefined && random.uniform() < 0.5;
+  const clip = isDrawn ? undefined : isSameClip ? like.clip : random.pick(footage);
+  const source = clip === undefined ? drawnScene(random) : footageAt(random, clip);
+  const gain = like?.gain ?? random.uniform(0.6, 1.35);
+  const tint = like?.tint ?? [random.uniform(0.85, 1.15), random.uniform(0.85, 1.15), random.uniform(0.85, 1.15)];
+  const isGrey = like?.isGrey ?? random.uniform() < 0.08;
   const mirror = random.uniform() < 0.5;
   const scale = random.uniform(0.55, 1);
   const zoom = random.uniform() < 0.3 ? random.uniform(-0.003, 0.003) : 0;
@@ -254,7 +265,7 @@ function newShot(random: RandomStream, footage: readonly Footage[]): [Shot, stri
     }
     return out;
   };
-  return [shot, isDrawn ? '' : 'footage'];
+  return { shot, look: { clip, gain, tint, isGrey } };
 }
 
 function bounce(v: number, range: number): number {

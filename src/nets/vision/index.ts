@@ -1,6 +1,7 @@
 // Networks that look at pictures for the guardrail, and the exact arithmetic around them.
 
 export { batchNorm, convNorm, leakyRelu } from './batch-norm.ts';
+export { aestheticHead, CLIP_MEAN, CLIP_STD, CLIP_VIT_L14, type ClipConfig, clipVision } from './clip.ts';
 export {
   decodeBoxes,
   decodeLandmarks,

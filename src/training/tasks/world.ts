@@ -68,8 +68,7 @@ export async function worldTask(o: WorldTaskOptions): Promise<
   });
   // Latents that came with the data set are used unless the run has its own, or the statistics of a model it starts from.
   const beside = latentsBeside(train.dir, tokenizerDir);
-  const hasOwn = existsSync(join(folder, 'latent-stats.json')) || train.parts !== undefined;
-  const isBeside = !hasOwn && existsSync(join(beside, 'latents.bin'));
+  const isBeside = train.parts === undefined && takesLatents(folder, beside);
   const cache = await latentCache(tokenizer, train, isBeside ? beside : folder, o);
   await runtime.dispose();
   const config = nanoConfig(recipe, tokenizer.config, train, vocabulary);
@@ -131,6 +130,14 @@ export function worldLoss(
     const pixel = div(mean(mul(mul(error, made), pixelWeight)), mean(made));
     return { loss: div(mean(weighted), mean(weight)), metrics: { plain, pixel } };
   };
+}
+
+/** Whether a run takes the latents of its data set; their statistics are then kept with the run too, for its export. */
+function takesLatents(folder: string, beside: string): boolean {
+  if (existsSync(join(folder, 'latents.bin')) || !existsSync(join(beside, 'latents.bin'))) return false;
+  const [own, theirs] = [join(folder, 'latent-stats.json'), readFileSync(join(beside, 'latent-stats.json'), 'utf8')];
+  if (!existsSync(own)) writeFileSync(own, theirs);
+  return readFileSync(own, 'utf8') === theirs;
 }
 
 /** The vocabulary of the training captions, kept so that a resumed run has the same one. */
