@@ -37,26 +37,31 @@ export function diskError(error: unknown, action: string, path: string): OrreryE
   return new OrreryError('disk', `cannot ${action} ${path}: ${why}`, { cause: error, details: { path, code } });
 }
 
-/**
- * Makes a folder with those above it. Level by level: `mkdirSync` with `recursive` never returns where the file system answers
- * "no such file" to a folder whose parent is there, as `/proc` does (seen on Node 20 and 24).
- */
+/** Makes a folder with those above it. */
 export function makeFolder(path: string): void {
-  const missing: string[] = [];
-  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at);
   try {
-    for (const folder of missing.reverse()) {
-      try {
-        mkdirSync(folder);
-      } catch (error) {
-        // Another process made it in the meantime.
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-    }
-    if (!statSync(path).isDirectory()) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' });
+    makeLevels(path);
   } catch (error) {
     throw diskError(error, 'make the folder', path);
   }
+}
+
+/**
+ * Level by level: `mkdirSync` with `recursive` never returns where the file system answers "no such file" to a folder whose
+ * parent is there, as `/proc` does (seen on Node 20 and 24).
+ */
+function makeLevels(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at);
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      // Another process made it in the meantime.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+  if (!statSync(path).isDirectory()) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' });
 }
 
 /** Writes all of `bytes` at a position of an open file. */
@@ -82,7 +87,7 @@ export function createPendingFile(path: string): PendingFile {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`);
   let fd: number;
   try {
-    makeFolder(dirname(path));
+    makeLevels(dirname(path));
     fd = openSync(temporary, 'wx+');
   } catch (error) {
     throw diskError(error, 'write', path);
