@@ -245,8 +245,8 @@ function workerCommand(session: Session): Command {
 
 function trainShotsCommand(session: Session): Command {
   return new Command('train-shots')
-    .description('train a shot detector on synthetic edits of your own footage')
-    .argument('<videos...>', 'footage without cuts')
+    .description('train a shot detector on synthetic edits of your own videos and pictures')
+    .argument('<footage...>', 'videos without cuts, and still pictures')
     .requiredOption('-o, --out <dir>', 'model folder to write')
     .addOption(wholeOption('--edits <n>', 'synthetic edits (default 320)', 8, 100_000))
     .addOption(wholeOption('--steps <n>', 'training steps (default 3000)', 1, 1_000_000))

@@ -164,8 +164,9 @@ export function scoreStream(model: ShotModel): {
     ...facts.shift()!,
   });
   const see = (row: Float32Array): [number, number] | undefined => {
-    const [mean, deviation] = brightnessOf(row);
-    const isBlank = (mean < 0.02 && deviation < 0.012) || (mean > 0.97 && deviation < 0.02);
+    const [mean, deviation, peak] = brightnessOf(row);
+    // A title in small letters on black is a picture: its peak tells.
+    const isBlank = (mean < 0.02 && deviation < 0.012 && peak < 0.08) || (mean > 0.97 && deviation < 0.02);
     facts.push({ isBlank, structure: structureOf(row) });
     return net.push(row);
   };
@@ -292,22 +293,21 @@ function transitionsIn(start: number, scores: readonly FrameScore[], threshold: 
     });
     if (isNew) peaks.push(i);
   }
+  // Black frames have no structure to compare.
+  const isSame = (p: number): boolean =>
+    !scores.slice(Math.max(0, p - 3), p + 2).some((s) => s.isBlank) && (scores[p + 1]?.structure ?? 1) < SAME;
   return peaks
-    .filter((p) => {
-      // Black frames have no structure to compare.
-      const isBlank = scores.slice(Math.max(0, p - 3), p + 2).some((s) => s.isBlank);
-      return isBlank || (scores[p + 1]?.structure ?? 1) >= SAME;
-    })
     .sort((a, b) => a - b)
-    .map((p) => {
+    .flatMap((p): Transition[] => {
       let [a, b] = [p, p];
       while (a > 0 && scores[a - 1]!.inside > 0.5) a--;
       while (b + 1 < scores.length && scores[b + 1]!.inside > 0.5) b++;
       const score = scores[p]!.middle;
       // A cut lights up the frame before it and its own.
       if (b - a <= 3) {
-        return { start: start + p, end: start + p, kind: 'cut', score };
+        // The middle of a long transition may be a title that stands still: only cuts are judged by it.
+        return isSame(p) ? [] : [{ start: start + p, end: start + p, kind: 'cut', score }];
       }
-      return { start: start + a, end: start + b, kind: 'gradual', score };
+      return [{ start: start + a, end: start + b, kind: 'gradual', score }];
     });
 }

@@ -133,8 +133,12 @@ function wipeMisfit(a: Look, m: Look, b: Look): number {
 /** 1 − correlation of luma with the picture three frames before: blind to brightness and contrast. */
 export const structureOf = (row: Float32Array): number => Math.exp(row[3 * LAGS.indexOf(3) + 2]!) - 0.01;
 
-/** [mean, deviation] of luma in a feature row, 0…1. */
-export const brightnessOf = (row: Float32Array): [number, number] => [row[FEATURES - 4]!, row[FEATURES - 3]!];
+/** [mean, deviation, peak] of luma in a feature row, 0…1. */
+export const brightnessOf = (row: Float32Array): [number, number, number] => [
+  row[FEATURES - 4]!,
+  row[FEATURES - 3]!,
+  row[FEATURES - 2]!,
+];
 
 const log = (x: number): number => Math.log(x + 0.01);
 
