@@ -3,6 +3,7 @@
 export { type ConsistencyOptions, consistencyBenchmark } from './benchmarks/consistency.ts';
 export { openPredictor, type Predictor } from './benchmarks/models.ts';
 export { type PhysicsOptions, physicsBenchmark } from './benchmarks/physics.ts';
+export { type PromptsOptions, promptsBenchmark } from './benchmarks/prompts.ts';
 export type { BenchmarkEvent } from './benchmarks/runner.ts';
 export { type SpeedOptions, type SpeedResult, speedBenchmark } from './benchmarks/speed.ts';
 export { type TokenizerOptions, tokenizerBenchmark } from './benchmarks/tokenizer.ts';

@@ -5,6 +5,7 @@ import type {
   BenchmarkEvent,
   ConsistencyOptions,
   PhysicsOptions,
+  PromptsOptions,
   Results,
   SpeedOptions,
 } from '../../evaluation/index.ts';
@@ -18,6 +19,7 @@ export function evaluateCommand(session: Session): Command {
     .addHelpText('after', '\nExamples:\n  orrery evaluate videos generated/ real/ --metrics psnr,ssim -o scores')
     .addCommand(physicsCommand(session))
     .addCommand(consistencyCommand(session))
+    .addCommand(promptsCommand(session))
     .addCommand(tokenizerCommand(session))
     .addCommand(speedCommand(session))
     .addCommand(videosCommand(session));
@@ -201,6 +203,20 @@ function consistencyCommand(session: Session): Command {
       session.resumeWith(`clips that are done stay in ${out}; the same command goes on`);
       const events = consistencyBenchmark({ ...options, out, signal: session.signal });
       await showBenchmark(session, events, globalsOf(command));
+    });
+}
+
+type PromptsFlags = Omit<PromptsOptions, 'out' | 'signal'> & { readonly out?: string };
+
+function promptsCommand(session: Session): Command {
+  return modelBenchmark('prompts', 'videos from sentences: colours, shapes, count and motion read back by a probe')
+    .addOption(wholeOption('--seeds <n>', 'sentences (default 96; 24 with --quick)', 2, 10_000))
+    .addHelpText('after', '\nExample:\n  orrery evaluate prompts --model orrery-nano --quick -o runs/prompts')
+    .action(async (options: PromptsFlags, command: Command) => {
+      const { promptsBenchmark } = await import('../../evaluation/index.ts');
+      const out = folderOf('prompts', options);
+      session.resumeWith(`clips that are done stay in ${out}; the same command goes on`);
+      await showBenchmark(session, promptsBenchmark({ ...options, out, signal: session.signal }), globalsOf(command));
     });
 }
 
