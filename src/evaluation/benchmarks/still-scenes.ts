@@ -1,5 +1,5 @@
 // Clips of still scenes under a moving camera, with exact poses: the ground truth of 3D consistency.
-import { randomStream, throwIfAborted } from '../../base/index.ts';
+import { OrreryError, randomStream, throwIfAborted } from '../../base/index.ts';
 import type { Frames } from '../../media/index.ts';
 import {
   captionOf,
@@ -8,6 +8,7 @@ import {
   orbitCamera,
   type RenderPool,
   type Scene,
+  type SimulatedClip,
   simulateClip,
 } from '../../simulation/index.ts';
 import { invertRigid } from '../geometry/small.ts';
@@ -71,13 +72,7 @@ export async function stillClip(seed: number, pool: RenderPool, options: StillCl
   const { width, height, fps, frames, signal } = options;
   throwIfAborted(signal);
   const scenario = seed % 2 === 0 ? 'stable_stack' : 'table_still';
-  const clip = await simulateClip(scenario, seed, {
-    width,
-    height,
-    fps,
-    frames,
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const clip = await texturedClip(scenario, seed, { width, height, fps, frames, ...(signal && { signal }) });
   const { move, orbits } = pathOf(seed, frames);
   const lens = { width: width * OVERSAMPLING, height: height * OVERSAMPLING, verticalFov: 46 * degrees };
   const camera = orbitCamera('view0', lens, orbits);
@@ -93,6 +88,22 @@ export async function stillClip(seed: number, pool: RenderPool, options: StillCl
     focal: camera.fx / OVERSAMPLING,
     poses: orbits.map((_, f) => Array.from(invertRigid(matrixAt(camera, f)))),
   };
+}
+
+const MOST_TRIES = 40;
+
+/** The first clip of a seed and its successors far away whose floor has a pattern: on a plain one nothing tells where the camera is. */
+async function texturedClip(
+  scenario: 'stable_stack' | 'table_still',
+  seed: number,
+  options: StillClipOptions,
+): Promise<SimulatedClip> {
+  for (let i = 0; i < MOST_TRIES; i++) {
+    const clip = await simulateClip(scenario, seed + i * 1_000_000, options);
+    const floor = Object.entries(clip.scene.materials).find(([name]) => name.startsWith('floor'))?.[1];
+    if (floor?.texture !== 'flat') return clip;
+  }
+  throw new OrreryError('internal', `seed ${seed}: ${MOST_TRIES} scenes in a row have a plain floor`);
 }
 
 /** Means of squares of pixels. */

@@ -38,6 +38,8 @@ export type Structure = {
 
 export const LEAST_REGISTERED = 0.9;
 export const MOST_REPROJECTION = 2;
+/** Fewest points that the two first frames share. */
+const LEAST_SHARED = 20;
 /** Fewest points that place a frame. */
 const LEAST_POINTS = 12;
 /** Sights farther than this from their point are wrong, pixels. */
@@ -151,7 +153,7 @@ function pairsOf(tracks: readonly PointTrack[], count: number): Pair[] {
     const middle = Math.floor((last - span) / 2);
     return middle === 0 ? [[0, span]] : [[middle, middle + span]];
   });
-  return pairs.filter((p) => inBoth(tracks, p).length >= 30).slice(0, 3);
+  return pairs.filter((p) => inBoth(tracks, p).length >= LEAST_SHARED).slice(0, 3);
 }
 
 function motionOf(tracks: readonly PointTrack[], pair: Pair): number {
