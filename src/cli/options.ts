@@ -60,6 +60,23 @@ export function plainNumberOption(flags: string, text: string): Option {
   });
 }
 
+/** `--weights stored|8bit|4bit`. */
+export function weightsOption(): Option {
+  return new Option(
+    '--weights <form>',
+    'weights of a public model: stored, 8bit or 4bit, which need less memory (default stored)',
+  ).argParser((value) => {
+    if (value !== 'stored' && value !== '8bit' && value !== '4bit') {
+      throw new InputError(
+        '--weights',
+        { got: value, need: 'stored, 8bit or 4bit', why: 'orrery doctor says what fits here' },
+        'usage',
+      );
+    }
+    return value;
+  });
+}
+
 /** `--device cpu|webgpu|cuda`. */
 export function deviceOption(): Option {
   return new Option('--device <name>', 'where networks run: cpu, webgpu or cuda (default cpu)').argParser((value) => {

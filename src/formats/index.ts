@@ -1,5 +1,14 @@
 // Layer 1: file formats. `*.node.ts` files use Node's file system; all others also run in browsers.
 export {
+  BLOCK,
+  type BlockBits,
+  type BlockForm,
+  type BlockMatrix,
+  blockBytes,
+  packBlocks,
+  unpackBlocks,
+} from './blocks.ts';
+export {
   DATASET_SPLITS,
   type Dataset,
   type DatasetClip,

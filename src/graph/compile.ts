@@ -1,5 +1,6 @@
 // From output tensors to the bytes of an ONNX model: passes, deterministic names, weights by reference.
 import { assert, DTYPE_BYTES, type DType, type NdArray, numberToHalf, OrreryError, sizeOf } from '../base/index.ts';
+import { withBlocks } from './blocks.ts';
 import { foldConstants } from './fold.ts';
 import { type OnnxInitializer, type OnnxNode, type OnnxValue, writeOnnx } from './onnx/protobuf.ts';
 import type { Emit, OnnxAttr } from './op.ts';
@@ -29,7 +30,20 @@ export type WeightSource =
       readonly dtype: DType;
     }
   /** Written into the model. */
-  | { readonly kind: 'value'; readonly value: NdArray };
+  | { readonly kind: 'value'; readonly value: NdArray }
+  /** A matrix [out, in] in blocks of 8 or 4 bits; a weight of another shape is one row per entry of its first axis. */
+  | BlockSource;
+
+/** Where the parts of a matrix in blocks come from. */
+export type BlockSource = {
+  readonly kind: 'blocks';
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+  /** u8 [out, in/block, block·bits/8] */
+  readonly packed: Exclude<WeightSource, BlockSource>;
+  /** f32 [out, in/block] */
+  readonly scales: Exclude<WeightSource, BlockSource>;
+};
 
 /** Kind of device that a graph is written for. */
 export type Target = 'cpu' | 'gpu';
@@ -75,24 +89,20 @@ const plain = (name: string): string => name.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 
 /** Compiles named outputs into one ONNX model. Equal graphs give equal bytes. */
 export function compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): CompiledGraph {
-  const {
-    standard = false,
-    target = 'cpu',
-    widen = 'load',
-    weights = () => ({ kind: 'input' }) as const,
-    name = 'orrery',
-  } = options;
+  const { standard = false, target = 'cpu', widen = 'load', name = 'orrery' } = options;
   const names = Object.keys(outputs);
-  const tensors = optimise(
+  const { tensors: blocked, weights } = withBlocks(
     names.map((n) => outputs[n]!),
-    { standard, target },
+    options.weights ?? (() => ({ kind: 'input' })),
   );
+  const tensors = optimise(blocked, { standard, target });
+  const tables = onlyGathered(tensors);
 
   let nodes: OnnxNode[] = [];
   const initializers: OnnxInitializer[] = [];
   const inputs: OnnxValue[] = [];
   const files = new Set<string>();
-  /** Weights that are widened where they are used. */
+  /** Weights that are widened where they are used; of a table only the rows that were picked. */
   const stored = new Set<string>();
   const valueNames = new Map<Node, readonly string[]>();
   const constants = new Map<string, string>();
@@ -172,7 +182,8 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
       initializers.push({ name: id, dtype, shape: type.shape, source: { data: source.value.data } });
     }
     if (dtype === type.dtype) return id;
-    if (widen === 'use' && source.kind === 'file' && source.length >= LARGE_WEIGHT) {
+    const isLarge = source.kind === 'file' && source.length >= LARGE_WEIGHT;
+    if (isLarge && (widen === 'use' || tables.has(id))) {
       stored.add(id);
       return id;
     }
@@ -216,6 +227,10 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
         valueNames.set(node, [e.constant(node.attrs.value)]);
       } else {
         current = plain(node.op.name);
+        if (node.op.name === 'gather' && stored.has(nameOf(node.inputs[0]!))) {
+          valueNames.set(node, [cast(node.op.onnx(e, node.inputs.map(nameOf), node)[0]!, node.outputs[0]!)]);
+          continue;
+        }
         const ins = node.inputs.map((t) => operand(t, node));
         current = plain(node.op.name);
         valueNames.set(node, node.op.onnx(e, ins, node));
@@ -256,6 +271,19 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     operators[type] = (operators[type] ?? 0) + 1;
   }
   return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: finished.length, operators };
+}
+
+/** Names of weights that are only ever picked from by rows, as embedding tables are. */
+function onlyGathered(tensors: readonly Tensor[]): ReadonlySet<string> {
+  const picked = new Set<string>();
+  const used = new Set<string>(tensors.flatMap(({ node }) => (isParam(node) ? [node.attrs.name] : [])));
+  for (const node of topologicalOrder(tensors)) {
+    for (const [i, { node: from }] of node.inputs.entries()) {
+      if (isParam(from)) (node.op.name === 'gather' && i === 0 ? picked : used).add(from.attrs.name);
+    }
+  }
+  for (const name of used) picked.delete(name);
+  return picked;
 }
 
 /** The passes in order. Exported for tests and for counting. */

@@ -1,5 +1,7 @@
 // Layer 1: symbolic tensors, ops, gradients, and the ONNX writer. Builds graphs; runs nothing.
+export { blockWeights, withBlocks } from './blocks.ts';
 export {
+  type BlockSource,
   type CompiledGraph,
   type CompileOptions,
   compile,
@@ -14,6 +16,7 @@ export type { Emit, GradArgs, OnnxAttr, Op } from './op.ts';
 export * from './ops/index.ts';
 export { fuse, mergeEqual, rewrite, unfold } from './passes.ts';
 export { countFlops, type MemoryPlan, planMemory } from './plan.ts';
+export { cutStages, type Stage, type StageOptions } from './stages.ts';
 export {
   constant,
   constantF32,

@@ -12,6 +12,7 @@ export type LoadRequest = {
   readonly device: Device;
   readonly threads: number;
   readonly profile: string | undefined;
+  readonly isPacked: boolean;
 };
 
 /** Where an output is written into a state array: rows `at` … of `axis`, the first `count` rows of the output. */

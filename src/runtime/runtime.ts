@@ -16,6 +16,8 @@ export type RuntimeOptions = {
 export type LoadOptions = {
   /** Folder of the files that the graph's weights are read from. */
   readonly folder?: string;
+  /** False: float32 weights are multiplied where they lie, without a copy in the kernels' own order. Default true. */
+  readonly isPacked?: boolean;
   /** File prefix of an ONNX Runtime profile, for measuring. */
   readonly profile?: string;
 };
@@ -118,10 +120,10 @@ export function openRuntime(options: RuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
-    async load(graph, { folder, profile } = {}) {
+    async load(graph, { folder, profile, isPacked = true } = {}) {
       await requireDevice(device);
       const session = nextSession++;
-      await call({ type: 'load', session, onnx: graph.onnx, folder, device, threads, profile });
+      await call({ type: 'load', session, onnx: graph.onnx, folder, device, threads, profile, isPacked });
       let open = true;
       const unload = async (): Promise<void> => {
         if (open && ended === undefined) await call({ type: 'unload', session });

@@ -90,6 +90,7 @@ async function create(r: LoadRequest, onDevice: ReadonlySet<string>): Promise<or
     extra: {
       session: {
         ...(r.folder === undefined ? {} : { model_external_initializers_file_folder_path: r.folder }),
+        ...(r.isPacked ? {} : { disable_prepacking: '1' }),
         // Spinning between runs burns a core that other work needs.
         intra_op: { allow_spinning: '1' },
         force_spinning_stop: '1',

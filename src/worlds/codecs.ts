@@ -1,11 +1,14 @@
 // What `tokenize` needs of a tokenizer, for those of this package and the public Cosmos ones alike.
-import { f32ToHalf, type NdArray, OrreryError } from '../base/index.ts';
+import { f32ToHalf, InputError, type NdArray, OrreryError } from '../base/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import type { Runtime } from '../runtime/index.ts';
+import { tokenizerNetworks } from './cosmos/networks.ts';
 import { isCosmosModel, openTokenizerPart } from './cosmos/open-model.ts';
 import { latentArray, openVideoTokenizer } from './cosmos/video-tokenizer.ts';
+import { type WeightOptions, withWeights } from './cosmos/weight-form.ts';
 import { decodeLatents, encodeClip, loadTokenizer, toBytes } from './orrery-tokenizer.ts';
+import type { TokenizeEvent } from './tokenize.ts';
 
 /** Window after window of frames to latents and back. */
 export type Codec = {
@@ -33,8 +36,21 @@ const COSMOS_WINDOW = 17;
 const IMAGE_WINDOW = 8;
 
 /** Opens a tokenizer by name or path. */
-export function openCodec(model: string, runtime: Runtime): Codec {
-  return isCosmosModel(model) ? cosmosCodec(model, runtime) : orreryCodec(model, runtime);
+export async function* openCodec(
+  model: string,
+  runtime: Runtime,
+  options: Pick<WeightOptions, 'weights' | 'signal'>,
+): AsyncGenerator<Extract<TokenizeEvent, { type: 'weights' }>, Codec> {
+  if (isCosmosModel(model)) return yield* cosmosCodec(model, runtime, options);
+  const { weights = 'stored' } = options;
+  if (weights !== 'stored') {
+    throw new InputError('weights', {
+      got: weights,
+      need: 'stored',
+      why: `${model} is small; this is for public tokenizers`,
+    });
+  }
+  return orreryCodec(model, runtime);
 }
 
 function orreryCodec(model: string, runtime: Runtime): Codec {
@@ -67,9 +83,27 @@ function orreryCodec(model: string, runtime: Runtime): Codec {
   };
 }
 
-function cosmosCodec(model: string, runtime: Runtime): Codec {
-  const { component } = openTokenizerPart(model);
-  const { config } = component;
+async function* cosmosCodec(
+  model: string,
+  runtime: Runtime,
+  options: Pick<WeightOptions, 'weights' | 'signal'>,
+): AsyncGenerator<Extract<TokenizeEvent, { type: 'weights' }>, Codec> {
+  const { component: stored } = openTokenizerPart(model);
+  const { config } = stored;
+  const steps = withWeights(
+    stored,
+    () => {
+      const { encode, decode } = tokenizerNetworks(config);
+      return { ...encode, ...decode };
+    },
+    options,
+  );
+  let step = await steps.next();
+  for (; !step.done; step = await steps.next()) {
+    yield { type: 'weights', done: step.value.done, total: step.value.total };
+  }
+  // A tokenizer is small and its convolutions take float32: widened once.
+  const component = { ...step.value, widen: 'load' } as const;
   // Statistics belong to the world model that reads the latents; a file of latents holds them as the tokenizer gives them.
   const tokenizer = openVideoTokenizer({ runtime, component });
   const isVideo = config.kind === 'CV' || config.kind === 'DV';

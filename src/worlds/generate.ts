@@ -20,6 +20,8 @@ export type GenerateOptions = {
   readonly out?: string;
   readonly device?: Device;
   readonly threads?: number;
+  /** Read the weights of a public model from the disk in every step: for models larger than memory. Default false. */
+  readonly offload?: boolean;
   /** Yield preview frames after every n-th step; 0 = never. Default 0. */
   readonly previewEvery?: number;
   /** Checks texts and frames. `noGuardrail()` of the base switches it off; the record says so. */
@@ -37,6 +39,8 @@ export type GenerateEvent =
       /** Name of the guardrail's policy. */
       readonly guardrail: string;
     }
+  /** Weights are being rounded, once per model and form; counts numbers. */
+  | { readonly type: 'weights'; readonly part: string; readonly done: number; readonly total: number }
   | { readonly type: 'stage'; readonly name: 'load' | 'read' | 'encode' | 'sample' | 'decode' | 'write' }
   | {
       readonly type: 'step';
@@ -71,6 +75,13 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
   if (isCosmosModel(resolved.model)) {
     yield* generateCosmos(request, resolved, options);
     return;
+  }
+  if (resolved.weights !== 'stored' || options.offload === true) {
+    throw new InputError(options.offload === true ? 'offload' : 'weights', {
+      got: options.offload === true ? true : resolved.weights,
+      need: options.offload === true ? 'false' : 'stored',
+      why: `${resolved.model} is small; this is for public Cosmos models`,
+    });
   }
   yield { type: 'stage', name: 'load' };
   await using nano = await openNano(resolved.model, options);

@@ -18,6 +18,7 @@ export {
   type DiffusionDecoderOptions,
   openDiffusionDecoder,
 } from './cosmos/autoregressive-world.ts';
+export { type BlockOptions, type BlockProgress, inBlocks } from './cosmos/block-weights.ts';
 export { type Component, componentOf, type LatentTable } from './cosmos/component.ts';
 export {
   type DiffusionModel,
@@ -27,12 +28,23 @@ export {
   type WorldStep,
 } from './cosmos/diffusion-model.ts';
 export { type DiffusionWorldEvent, type DiffusionWorldOptions, diffusionWorld } from './cosmos/diffusion-world.ts';
+export { activationsOf, type Need, type NeedOptions, networkNeed } from './cosmos/fit.ts';
+export { KNOWN_MODELS, type KnownModel, knownNeeds, type ModelNeed } from './cosmos/known-models.ts';
 export {
   type MultiviewWorldEvent,
   type MultiviewWorldOptions,
   multiviewWorld,
   VIEW_NAMES,
 } from './cosmos/multiview-world.ts';
+export {
+  ditNetwork,
+  type LatentSize,
+  type Outputs,
+  type PixelSize,
+  textNetwork,
+  tokenizerNetworks,
+  tokenNetwork,
+} from './cosmos/networks.ts';
 export {
   type CosmosParts,
   findCosmosParts,
@@ -43,6 +55,7 @@ export {
   openTokenizerPart,
   openTransformerPart,
 } from './cosmos/open-model.ts';
+export { loadGraph } from './cosmos/sessions.ts';
 export { openTextEncoder, type TextEncoder, type TextEncoderOptions } from './cosmos/text-encoder.ts';
 export {
   extended,
@@ -54,6 +67,7 @@ export {
   type VideoTokenizer,
   type VideoTokenizerOptions,
 } from './cosmos/video-tokenizer.ts';
+export { WEIGHT_FORMS, type WeightForm, type WeightOptions, withWeights } from './cosmos/weight-form.ts';
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
 export {
   lookAt,

@@ -25,6 +25,8 @@ export const requestSchema = z.strictObject({
   guidance: z.number().min(0).max(30).optional(),
   /** Number of results; result i uses seed + i. */
   count: z.number().int().min(1).max(100).default(1),
+  /** How a public model's weights are held: as stored, or rounded to 8 or 4 bits, which needs less memory. */
+  weights: z.enum(['stored', '8bit', '4bit']).default('stored'),
   /** Leave prompt and input path out of the run record. */
   private: z.boolean().default(false),
 });

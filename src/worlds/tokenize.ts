@@ -6,6 +6,7 @@ import { makeFolder, writeFileAtomic, writeSafetensors } from '../formats/index.
 import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readFrames } from '../media/index.ts';
 import { type Device, openRuntime } from '../runtime/index.ts';
 import { openCodec } from './codecs.ts';
+import type { WeightForm } from './cosmos/weight-form.ts';
 
 export type TokenizeOptions = {
   /** Folder for `latents.safetensors` and `restored.mp4`, or `restored.png` of a picture. Default `runs/tokenize`. */
@@ -14,12 +15,16 @@ export type TokenizeOptions = {
   readonly model?: string;
   /** Longest side in pixels after scaling. Default 256. */
   readonly maxSide?: number;
+  /** How a public tokenizer's weights are held. Default 'stored'. */
+  readonly weights?: WeightForm;
   readonly device?: Device;
   readonly threads?: number;
   readonly signal?: AbortSignal;
 };
 
 export type TokenizeEvent =
+  /** Weights are being rounded, once per model and form; counts numbers. */
+  | { readonly type: 'weights'; readonly done: number; readonly total: number }
   | {
       readonly type: 'started';
       readonly width: number;
@@ -47,7 +52,7 @@ const CODE_BITS = 16;
 export async function* tokenize(path: string, options: TokenizeOptions = {}): AsyncGenerator<TokenizeEvent> {
   const { out = join('runs', 'tokenize'), model = 'orrery-tokenizer', maxSide = 256, signal } = options;
   await using runtime = openRuntime(options);
-  const codec = openCodec(model, runtime);
+  const codec = yield* openCodec(model, runtime, options);
   const info = await probe(path, signal === undefined ? {} : { signal });
   const scale = Math.min(1, maxSide / Math.max(info.width, info.height));
   const isPicture = info.kind === 'image';

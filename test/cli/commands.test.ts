@@ -186,14 +186,18 @@ describe('doctor', () => {
     const report = JSON.parse(stdout) as {
       devices: { name: string; isAvailable: boolean }[];
       machine: { cores: number };
-      publicModels: { name: string; needsBytes: number; fits: boolean }[];
+      publicModels: { name: string; forms: { weights: string; offload: boolean; needsBytes: number }[] }[];
       network: string;
     };
     expect(report.devices.map((device) => device.name)).toEqual(['cpu', 'webgpu', 'cuda']);
     expect(report.devices[0]!.isAvailable).toBe(true);
     expect(report.machine.cores).toBeGreaterThan(0);
     // 7e9 parameters, two bytes each, and the text encoder and one step beside them.
-    expect(report.publicModels.find((model) => model.name === '7B')!.needsBytes).toBeGreaterThan(14e9);
+    const seven = report.publicModels.find(({ name }) => name === 'nvidia/Cosmos-Predict1-7B-Text2World')!;
+    const [stored, eight, four] = seven.forms.map(({ needsBytes }) => needsBytes);
+    expect(stored).toBeGreaterThan(14e9);
+    expect(eight).toBeLessThan(stored!);
+    expect(four).toBeLessThan(eight!);
     expect(report.network).toBe('none used');
     expect(existsSync(join(dir, 'runs'))).toBe(false);
     expect(code).toBe(0);

@@ -1,20 +1,9 @@
 // `orrery doctor`: what this machine can run. Looks only; uses no network and writes nothing.
 import { Command } from 'commander';
-import { folderReport, machineReport } from '../machine.ts';
+import { folderReport, type MachineReport, machineReport } from '../machine.ts';
 import { VERSION } from '../package-info.ts';
 import { bytes, globalsOf, paint, type Session } from '../session.ts';
 import { findModels } from './models.ts';
-
-/** Public diffusion models by number of parameters. */
-const PUBLIC_SIZES = [
-  { name: '2B', parameters: 2e9 },
-  { name: '7B', parameters: 7e9 },
-  { name: '14B', parameters: 14e9 },
-] as const;
-
-/** Bytes besides the network in float16: the T5 text encoder (4.8e9 parameters) and the activations of one step. */
-const TEXT_ENCODER_BYTES = 4.8e9 * 2;
-const ACTIVATION_BYTES = 4e9;
 
 export function doctorCommand(session: Session): Command {
   return new Command('doctor')
@@ -51,12 +40,27 @@ async function examine() {
     models: await findModels(),
     runs: folderReport('runs'),
     cache: folderReport(cacheFolder()),
-    publicModels: PUBLIC_SIZES.map(({ name, parameters }) => {
-      const needsBytes = parameters * 2 + TEXT_ENCODER_BYTES + ACTIVATION_BYTES;
-      return { name, needsBytes, fits: needsBytes <= machine.memoryBytes };
-    }),
+    publicModels: await publicModels(machine),
     network: 'none used',
   };
+}
+
+/** What each public model needs in each form of its weights, and whether that fits now. */
+async function publicModels(machine: MachineReport) {
+  const { knownNeeds } = await import('../../worlds/index.ts');
+  return knownNeeds().map(({ model, needs }) => ({
+    name: model.name,
+    size: model.size,
+    isWhole: model.isWhole,
+    forms: needs.map(({ weights, offload, part, peakBytes, diskBytes }) => ({
+      weights,
+      offload,
+      needsBytes: peakBytes,
+      diskBytes,
+      part,
+      fits: peakBytes <= machine.availableBytes,
+    })),
+  }));
 }
 
 /** The part of the engine's message that a person can use: without its source positions. */
@@ -91,11 +95,15 @@ function describe(report: Report): readonly string[] {
   for (const [name, folder] of [['runs', runs] as const, ['cache', cache] as const]) {
     row(name, `${folder.path} · ${folder.isWritable ? 'writable' : 'NOT writable'} · ${bytes(folder.freeBytes)} free`);
   }
-  for (const { name, needsBytes, fits } of publicModels) {
-    const verdict = fits ? 'it fits' : 'too small';
-    row('size', `${name}: needs ${bytes(needsBytes)} in fp16; you have ${bytes(machine.memoryBytes)}: ${verdict}`);
+  for (const { name, size, isWhole, forms } of publicModels) {
+    const verdicts = forms.map(({ weights, offload, needsBytes, fits }) => {
+      const form = offload ? '--offload' : weights === 'stored' ? 'as stored' : `--weights ${weights}`;
+      return `${form} ${bytes(needsBytes)} ${fits ? 'fits' : 'does not fit'}`;
+    });
+    const part = isWhole ? '' : ' (its network only: a part of the pipeline is missing here)';
+    row('public', `${name}${part} · ${size.frames} frames of ${size.width}x${size.height} · ${verdicts.join(' · ')}`);
   }
-  row('', 'network, text encoder and one step; this version does not load the public checkpoints yet');
+  row('', 'largest part of the model with its intermediate values; shorter and smaller videos need less');
   if (devices.some(({ name, isAvailable }) => name === 'cuda' && !isAvailable)) {
     row('cuda', 'on Linux x64 with an NVIDIA GPU: node node_modules/onnxruntime-node/script/install.js');
   }

@@ -1,13 +1,13 @@
 // `orrery generate`: from a sentence, a picture or a video to a new video. Flags, spec file and library share one schema.
 import { Command } from 'commander';
 import { type Guardrail, noGuardrail } from '../../base/index.ts';
-import type { GenerateEvent, GenerateOptions } from '../../worlds/index.ts';
-import { deviceOption, plainNumberOption, wholeOption } from '../options.ts';
+import type { GenerateEvent, GenerateOptions, WeightForm } from '../../worlds/index.ts';
+import { deviceOption, plainNumberOption, weightsOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 import { readRequests } from '../spec-file.ts';
 
-type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out'> & {
+type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out' | 'offload'> & {
   readonly spec?: string;
   readonly from?: string;
   readonly negativePrompt?: string;
@@ -21,6 +21,7 @@ type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out'> & {
   readonly guidance?: number;
   readonly count?: number;
   readonly private?: boolean;
+  readonly weights?: WeightForm;
   readonly policy?: string;
   readonly guardrail?: boolean;
 };
@@ -41,6 +42,11 @@ export function generateCommand(session: Session): Command {
     .option('--negative-prompt <text>', 'what to lead away from')
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
     .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
+    .addOption(weightsOption())
+    .option(
+      '--offload',
+      'read the weights of a public model from the disk in every step: for models larger than memory',
+    )
     .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
     .option('--from <run>', 'make the videos of a run folder again')
     .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')
@@ -58,6 +64,7 @@ export function generateCommand(session: Session): Command {
         device,
         threads,
         out,
+        offload,
         spec,
         from,
         negativePrompt,
@@ -78,7 +85,11 @@ export function generateCommand(session: Session): Command {
       session.resumeWith('the unfinished run was taken away; the same command starts it again');
       await using guardrail = await openGuard(options);
       for (const request of requests) {
-        const events = generate(request, { ...given({ device, threads, out }), guardrail, signal: session.signal });
+        const events = generate(request, {
+          ...given({ device, threads, out, offload }),
+          guardrail,
+          signal: session.signal,
+        });
         await showGeneration(session, events, globalsOf(command));
       }
     });
@@ -120,6 +131,14 @@ export async function showGeneration(
           note(`guardrail ${event.guardrail}${event.guardrail === 'none' ? ' (switched off by you)' : ''}`);
           break;
         }
+        case 'weights':
+          bar ??= openProgress('weights %', 100, { quiet });
+          bar.update(Math.floor((100 * event.done) / event.total), { text: event.part });
+          if (event.done === event.total) {
+            bar.clear();
+            bar = undefined;
+          }
+          break;
         case 'step':
           bar ??= openProgress('sampling ', event.total, { quiet });
           bar.update(event.index, {

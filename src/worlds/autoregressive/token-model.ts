@@ -1,15 +1,7 @@
 // A loaded autoregressive model with its cache: sequences are fed in pieces, each piece one run, and give logits.
 // Keys and values stay in the runtime; a run returns only the new ones, which are appended there.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
-import {
-  type CompiledGraph,
-  compile,
-  input,
-  slice,
-  type Tensor,
-  type TensorType,
-  type WeightSource,
-} from '../../graph/index.ts';
+import { compile, input, slice, type Tensor, type TensorType, type WeightSource } from '../../graph/index.ts';
 import {
   type AutoregressiveConfig,
   absoluteRows,
@@ -25,7 +17,14 @@ import {
   type WeightSpec,
   type Weights,
 } from '../../nets/index.ts';
-import { availableMemory, type LoadOptions, type RunOptions, type Runtime, type Session } from '../../runtime/index.ts';
+import {
+  availableMemory,
+  type LoadOptions,
+  openStaged,
+  type RunOptions,
+  type Runtime,
+  type Session,
+} from '../../runtime/index.ts';
 
 export type TokenModelOptions = {
   readonly runtime: Runtime;
@@ -36,6 +35,13 @@ export type TokenModelOptions = {
   readonly weights: (name: string, type: TensorType) => WeightSource;
   /** Folder of the files that `weights` names. */
   readonly load?: LoadOptions;
+  /**
+   * When weights stored in 16 bits become float32. Default: once at load where the memory allows it, which reading one token at a time
+   * needs to be fast; else at every use.
+   */
+  readonly widen?: 'load' | 'use';
+  /** True: weights are read from the disk in every run. Each token then costs a reading of all of them. */
+  readonly isStreamed?: boolean;
   /** Most new tokens of one run; longer prompts are cut. Default 512. */
   readonly chunk?: number;
 };
@@ -75,12 +81,25 @@ export type TokenModel = {
 
 /** Every weight of the model under its checkpoint key below `model.`, with its shape. */
 export function autoregressiveWeights(config: AutoregressiveConfig): WeightSpec[] {
-  return listWeights((weights) => {
-    const w = scoped(weights, 'model');
-    const cross =
-      config.cross === undefined ? undefined : crossCache(input('context', [1, 1, config.cross.width]), config, w);
-    return stepTensors({ batch: 1, tokens: 1, past: 0, text: 1, oneRow: false }, config, w, cross !== undefined);
-  });
+  return listWeights((weights) => autoregressiveGraph(config, weights));
+}
+
+/** A step and the cache of the text: every weight in the way that generation uses it. Default: one token, nothing before it. */
+export function autoregressiveGraph(
+  config: AutoregressiveConfig,
+  weights: Weights,
+  { tokens, past, text }: Pick<StepShape, 'tokens' | 'past' | 'text'> = { tokens: 1, past: 0, text: 1 },
+): Record<string, Tensor> {
+  const w = scoped(weights, 'model');
+  const outputs: Record<string, Tensor> = {};
+  if (config.cross !== undefined) {
+    const cache = crossCache(input('context', [1, text, config.cross.width]), config, w);
+    for (const [i, kv] of cache.entries()) {
+      if (kv !== undefined) Object.assign(outputs, { [`text.${i}.keys`]: kv.keys, [`text.${i}.values`]: kv.values });
+    }
+  }
+  const shape = { batch: 1, tokens, past, text, oneRow: false };
+  return { ...outputs, ...stepTensors(shape, config, w, config.cross !== undefined) };
 }
 
 /** Shapes of one run. */
@@ -135,11 +154,30 @@ function stepTensors(
   return outputs;
 }
 
+/** Bytes of all weights in their files; of those among them that would be widened, in float32; of those in blocks. */
+function weightSizes(
+  c: AutoregressiveConfig,
+  weights: TokenModelOptions['weights'],
+): { readonly stored: number; readonly wide: number; readonly packed: number } {
+  const sizes = { stored: 0, wide: 0, packed: 0 };
+  for (const { key, shape } of autoregressiveWeights(c)) {
+    const source = weights(key, { dtype: 'f32', shape });
+    const size = sizeOf(shape);
+    if (source.kind === 'blocks') {
+      sizes.packed += (size * source.bits) / 8 + (4 * size) / source.blockSize;
+      continue;
+    }
+    sizes.stored += source.kind === 'file' ? source.length : 4 * size;
+    if (!key.includes('tok_embeddings')) sizes.wide += 4 * size;
+  }
+  return { ...sizes, stored: sizes.stored + sizes.packed };
+}
+
 let serial = 0;
 
 /** Opens a model; nothing is loaded before the first `feed`. */
 export function openTokenModel(options: TokenModelOptions): TokenModel {
-  const { runtime, config: c, symbols, weights, load = {}, chunk = 512 } = options;
+  const { runtime, config: c, symbols, weights, load = {}, chunk = 512, isStreamed = false } = options;
   const prefix = `tokens${serial++}`;
   const w = scoped(symbols, 'model');
   const sessions = new Map<string, Session>();
@@ -149,14 +187,21 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
   let capacity = c.maxTokens;
   let text = 0;
 
-  const weightBytes = 4 * autoregressiveWeights(c).reduce((n, spec) => n + sizeOf(spec.shape), 0);
+  const sizes = weightSizes(c, weights);
+  // Widened at load: the files, the float32 form, and what the runtime packs of it.
+  const widen = options.widen ?? (sizes.stored + 2 * sizes.wide < 0.7 * availableMemory() ? 'load' : 'use');
+  const sessionBytes = isStreamed ? 0 : sizes.packed + (widen === 'load' ? 2 * sizes.wide : 0);
 
-  async function session(key: string, build: () => CompiledGraph): Promise<Session> {
+  async function session(key: string, build: () => Record<string, Tensor>, name: string): Promise<Session> {
     const known = sessions.get(key);
     if (known !== undefined) return known;
     // ONNX Runtime keeps packed copies of the weights per session: a large model gets one session at a time.
-    if (weightBytes > 0.25 * availableMemory()) await unload();
-    const opened = await runtime.load(build(), load);
+    if (sessionBytes > 0.25 * availableMemory()) await unload();
+    const how = { weights, widen, name };
+    const outputs = build();
+    const opened = isStreamed
+      ? openStaged(runtime, outputs, { ...how, ...load })
+      : await runtime.load(compile(outputs, how), { ...load, isPacked: widen === 'load' || sizes.packed > 0 });
     sessions.set(key, opened);
     return opened;
   }
@@ -201,13 +246,14 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     }
     text = count;
     const name = `text ${b} ${count}`;
-    const loaded = await session(name, () => {
+    const textCache = (): Record<string, Tensor> => {
       const outputs: Record<string, Tensor> = {};
       for (const [i, kv] of crossCache(input('context', context.shape), c, w).entries()) {
         if (kv !== undefined) Object.assign(outputs, { [`text.${i}.keys`]: kv.keys, [`text.${i}.values`]: kv.values });
       }
-      return compile(outputs, { weights, name: 'text cache' });
-    });
+      return outputs;
+    };
+    const loaded = await session(name, textCache, 'text cache');
     const keep = Object.fromEntries(loaded.graph.outputs.map((o) => [o.name, `${prefix}.${o.name}`]));
     for (const state of Object.values(keep)) stateNames.add(state);
     await loaded.run({ context }, { keep });
@@ -226,8 +272,10 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     const past = length === 0 ? 0 : visible;
     const oneRow = (o.logits ?? 'last') === 'last';
     const shape: StepShape = { batch, tokens: size, past, text, oneRow };
-    const loaded = await session(JSON.stringify([shape, capacity]), () =>
-      compile(stepTensors(shape, c, w, text > 0, capacity), { weights, name: 'autoregressive step' }),
+    const loaded = await session(
+      JSON.stringify([shape, capacity]),
+      () => stepTensors(shape, c, w, text > 0, capacity),
+      'autoregressive step',
     );
     const ids = new BigInt64Array(batch * size);
     for (const [b, row] of rows.entries()) for (const [i, id] of row.entries()) ids[b * size + i] = BigInt(id);

@@ -1,7 +1,7 @@
 // Video from video with an autoregressive Predict1 model: frames to codes, the rest of the clip token by token, codes to frames by
 // the tokenizer's own decoder or by the diffusion decoder.
 import { f32, InputError, type NdArray, OrreryError } from '../../base/index.ts';
-import { compile, input } from '../../graph/index.ts';
+import { input } from '../../graph/index.ts';
 import {
   BEGIN_OF_VIDEO,
   blendWindows,
@@ -152,7 +152,7 @@ export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecod
   const { config } = component;
   if (config.tokenCondition === undefined)
     throw new OrreryError('model', 'this transformer takes no codes: it is no diffusion decoder');
-  const sessions = openSessions(runtime, component.load, 1);
+  const sessions = openSessions(runtime, component, 'diffusion decoder', 1);
   const time = tokenizer.config.temporalCompression;
 
   async function sampleWindow(
@@ -175,10 +175,7 @@ export function openDiffusionDecoder(o: DiffusionDecoderOptions): DiffusionDecod
       const symbols = Object.fromEntries(
         Object.entries(feeds).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
       );
-      return compile(
-        { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) },
-        { weights: component.weights, name: 'diffusion decoder' },
-      );
+      return { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) };
     });
     const without = { context: f32(context.shape), codes: { ...codes, data: new Int32Array(codes.data.length) } };
     const network: Network = async (x, cNoise, branches) => {

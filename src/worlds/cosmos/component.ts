@@ -10,6 +10,12 @@ export type Component<Config> = {
   readonly weights: (name: string, type: TensorType) => WeightSource;
   /** Folder of the files that `weights` names. */
   readonly load?: LoadOptions;
+  /** When weights that are stored in 16 bits become float32: once at load (default), or at every use. */
+  readonly widen?: 'load' | 'use';
+  /** True: some weights are in blocks. */
+  readonly hasBlocks?: boolean;
+  /** True: weights are read from the disk piece by piece in every run and do not stay in memory. */
+  readonly isStreamed?: boolean;
 };
 
 /** Mean and deviation of latents per channel and latent frame of a chunk, each [channels · frames], channel by channel. */

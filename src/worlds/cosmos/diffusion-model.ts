@@ -1,7 +1,7 @@
 // Sampling with a diffusion transformer of the Predict1 family: text, given frames, several cameras, camera path, action.
 // One network evaluation per run, so that cancelling takes one evaluation.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
-import { compile, input, type Tensor } from '../../graph/index.ts';
+import { input } from '../../graph/index.ts';
 import { type GeneralDitConfig, type GeneralDitInputs, generalDit, namedWeights } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import {
@@ -108,7 +108,7 @@ export function openDiffusionModel(options: {
     );
   }
   const takesFrames = extra >= 1;
-  const sessions = openSessions(runtime, component.load, 1);
+  const sessions = openSessions(runtime, component, 'diffusion transformer', 1);
 
   async function* sample(o: SampleWorldOptions): AsyncGenerator<WorldStep, void, void> {
     const { size, seed, steps = RES_RANGE.steps, guidance = 7, compatibility = 'clean', signal } = o;
@@ -192,8 +192,7 @@ export function openDiffusionModel(options: {
       const symbols = Object.fromEntries(
         Object.entries(example).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
       );
-      const f: Tensor = generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights);
-      return compile({ f }, { weights: component.weights, name: 'diffusion transformer' });
+      return { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) };
     });
     const contexts: Record<Branch, NdArray> = { cond: o.context, uncond: negative };
     return async (x, cNoise, branches) => {

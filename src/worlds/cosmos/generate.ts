@@ -11,8 +11,10 @@ import { guardFrames } from '../guarded.ts';
 import type { GenerateRequest } from '../request.ts';
 import { leaveStopped, makeVideos, type RunVideos } from '../run-videos.ts';
 import { autoregressiveWorld } from './autoregressive-world.ts';
+import type { Component } from './component.ts';
 import { openDiffusionModel } from './diffusion-model.ts';
 import { diffusionWorld } from './diffusion-world.ts';
+import { ditNetwork, type Outputs, textNetwork, tokenNetwork } from './networks.ts';
 import {
   type CosmosParts,
   findCosmosParts,
@@ -23,6 +25,7 @@ import {
 } from './open-model.ts';
 import { openTextEncoder } from './text-encoder.ts';
 import { openVideoTokenizer, type PixelFrames, type VideoTokenizer } from './video-tokenizer.ts';
+import { withWeights } from './weight-form.ts';
 
 /** What the public diffusion models were trained with. */
 const DEFAULTS = { height: 704, width: 1280, frames: 121, fps: 24 } as const;
@@ -89,10 +92,10 @@ async function* oneDiffusion(job: Job): AsyncGenerator<GenerateEvent> {
   const { parts, resolved: r, options, runtime, seed } = job;
   const { signal } = options;
   const began = performance.now();
-  const features = await textOf(job);
+  const features = yield* textOf(job);
   const height = r.height ?? DEFAULTS.height;
   const width = r.width ?? DEFAULTS.width;
-  const component = openTransformerPart(parts.network!);
+  const component = yield* held(job, 'transformer', openTransformerPart(parts.network!), ditNetwork);
   await using tokenizer = openTokenizer(job);
   const time = tokenizer.config.temporalCompression;
   // One chunk as long as asked for, at most the trained length; longer videos go on from their last frame.
@@ -142,9 +145,10 @@ async function* oneDiffusion(job: Job): AsyncGenerator<GenerateEvent> {
 async function* oneAutoregressive(job: Job): AsyncGenerator<GenerateEvent> {
   const { parts, resolved: r, options, runtime, seed } = job;
   const began = performance.now();
-  const component = openAutoregressivePart(parts.network!);
-  const { config } = component;
-  const context = config.cross === undefined ? undefined : (await textOf(job)).context;
+  const stored = openAutoregressivePart(parts.network!);
+  const { config } = stored;
+  const context = config.cross === undefined ? undefined : (yield* textOf(job)).context;
+  const component = yield* held(job, 'transformer', stored, tokenNetwork);
   await using tokenizer = openTokenizer(job);
   const { t, h, w } = config.latent!;
   const [height, width] = [h * tokenizer.config.spatialCompression, w * tokenizer.config.spatialCompression];
@@ -165,6 +169,7 @@ async function* oneAutoregressive(job: Job): AsyncGenerator<GenerateEvent> {
     symbols: namedWeights,
     weights: component.weights,
     ...(component.load === undefined ? {} : { load: component.load }),
+    isStreamed: component.isStreamed === true,
   });
   yield started(job);
   const input = yield* readInput(job, height, width);
@@ -204,15 +209,37 @@ function openTokenizer({ parts, runtime }: Job): VideoTokenizer {
   return openVideoTokenizer({ runtime, component, ...(latents === undefined ? {} : { latents }) });
 }
 
+/** A component in the form of weights that was asked for. */
+async function* held<Config>(
+  { resolved, options }: Job,
+  part: string,
+  component: Component<Config>,
+  network: (config: Config) => Outputs,
+): AsyncGenerator<GenerateEvent, Component<Config>> {
+  const { offload = false, signal } = options;
+  const steps = withWeights(component, () => network(component.config), {
+    weights: resolved.weights,
+    offload,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  let step = await steps.next();
+  for (; !step.done; step = await steps.next()) {
+    yield { type: 'weights', part, done: step.value.done, total: step.value.total };
+  }
+  return step.value;
+}
+
 /** Features of both prompts; the encoder is closed again before the world model is loaded. */
-async function textOf({ parts, resolved: r, runtime }: Job): Promise<{ context: NdArray; negative?: NdArray }> {
+async function* textOf(job: Job): AsyncGenerator<GenerateEvent, { context: NdArray; negative?: NdArray }> {
+  const { parts, resolved: r, runtime } = job;
   if (parts.textEncoder === undefined || parts.textTokenizer === undefined) {
     throw new OrreryError(
       'model',
       `${parts.name}: no text encoder beside it (looked for text_encoder/ and google-t5/t5-11b); fetch it with: orrery models get google-t5/t5-11b`,
     );
   }
-  const { component, tokenizer } = openTextPart(parts.textEncoder, parts.textTokenizer);
+  const { component: stored, tokenizer } = openTextPart(parts.textEncoder, parts.textTokenizer);
+  const component = yield* held(job, 'text encoder', stored, textNetwork);
   await using text = openTextEncoder({ runtime, component, tokenizer });
   const context = await text.encode(r.prompt);
   return r.negative_prompt === '' ? { context } : { context, negative: await text.encode(r.negative_prompt) };

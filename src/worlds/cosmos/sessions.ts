@@ -1,15 +1,35 @@
 // Sessions of one component by shape: compiled at first use, the least recently used one dropped when there are too many.
-import type { CompiledGraph } from '../../graph/index.ts';
-import type { LoadOptions, Runtime, Session } from '../../runtime/index.ts';
+import { compile } from '../../graph/index.ts';
+import { openStaged, type Runtime, type Session } from '../../runtime/index.ts';
+import type { Component } from './component.ts';
+import type { Outputs } from './networks.ts';
 
 /** A small store of loaded graphs. */
 export type Sessions = {
-  get(key: string, build: () => CompiledGraph): Promise<Session>;
+  /** @param build the network's outputs, called when the graph is not loaded */
+  get(key: string, build: () => Outputs): Promise<Session>;
   dispose(): Promise<void>;
 };
 
-/** @param most sessions that stay loaded at a time; each holds its own packed weights. Default 3 */
-export function openSessions(runtime: Runtime, load: LoadOptions = {}, most = 3): Sessions {
+/** Loads a graph with the component's weights, in the way that the component says. */
+export async function loadGraph(
+  runtime: Runtime,
+  { weights, load = {}, widen, isStreamed = false, hasBlocks }: Omit<Component<unknown>, 'config'>,
+  outputs: Outputs,
+  name: string,
+): Promise<Session> {
+  const options = { weights, name, ...(widen === undefined ? {} : { widen }) };
+  // Kernels for blocks need their own order; float32 weights would be there twice.
+  const how = { ...load, isPacked: widen !== 'use' || hasBlocks === true };
+  if (isStreamed) return openStaged(runtime, outputs, { ...options, ...how });
+  return runtime.load(compile(outputs, options), how);
+}
+
+/**
+ * @param name of the network, for its graphs
+ * @param most sessions that stay loaded at a time; each holds its own packed weights. Default 3
+ */
+export function openSessions(runtime: Runtime, component: Component<unknown>, name: string, most = 3): Sessions {
   const loaded = new Map<string, Session>();
   return {
     async get(key, build) {
@@ -25,7 +45,7 @@ export function openSessions(runtime: Runtime, load: LoadOptions = {}, most = 3)
         loaded.delete(old);
         await session.dispose();
       }
-      const session = await runtime.load(build(), load);
+      const session = await loadGraph(runtime, component, build(), name);
       loaded.set(key, session);
       return session;
     },

@@ -1,6 +1,6 @@
 // Prompts to text features by a T5 encoder: 512 places, zeros past the prompt.
 import { f32, InputError, type NdArray } from '../../base/index.ts';
-import { compile, input } from '../../graph/index.ts';
+import { input } from '../../graph/index.ts';
 import { namedWeights, type T5Config, type TextTokenizer, t5Encoder } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component } from './component.ts';
@@ -26,7 +26,7 @@ export type TextEncoderOptions = {
 export function openTextEncoder(options: TextEncoderOptions): TextEncoder {
   const { runtime, component, tokenizer, length = 512 } = options;
   const { config } = component;
-  const sessions = openSessions(runtime, component.load, 1);
+  const sessions = openSessions(runtime, component, 'text encoder', 1);
   return {
     config,
     async encode(prompt) {
@@ -42,8 +42,7 @@ export function openTextEncoder(options: TextEncoderOptions): TextEncoder {
       const size = Math.min(length, Math.ceil(ids.length / 32) * 32);
       const session = await sessions.get(String(size), () => {
         const inputs = { tokens: input('tokens', [1, size], 'i64'), mask: input('mask', [1, size]) };
-        const features = t5Encoder(inputs, config, namedWeights);
-        return compile({ features }, { weights: component.weights, name: 'text encoder' });
+        return { features: t5Encoder(inputs, config, namedWeights) };
       });
       const tokens = new BigInt64Array(size);
       for (const [i, id] of ids.entries()) tokens[i] = BigInt(id);

@@ -5,7 +5,6 @@ import {
   add,
   cast,
   clamp,
-  compile,
   constantF32,
   div,
   floor,
@@ -76,7 +75,7 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
   const c = component.config;
   const isDiscrete = c.levels !== undefined;
   const isVideo = c.kind === 'CV' || c.kind === 'DV';
-  const sessions = openSessions(runtime, component.load);
+  const sessions = openSessions(runtime, component, 'tokenizer');
 
   const latentSize = (frames: number, height: number, width: number): { t: number; h: number; w: number } => {
     const t = isVideo ? 1 + (frames - 1) / c.temporalCompression : frames;
@@ -98,7 +97,7 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
       ? encodeVideo(reshape(transpose(values, [3, 0, 1, 2]), [1, 3, frames, height, width]), c, namedWeights)
       : encodeImage(transpose(values, [0, 3, 1, 2]), c, namedWeights);
     const out = c.levels === undefined ? normalised(z, table) : fsqIndices(fsqCodes(z, c.levels), c.levels);
-    return compile({ latents: out }, { weights: component.weights, name: 'tokenizer encoder' });
+    return { latents: out };
   };
 
   const decodeGraph = (t: number, h: number, w: number) => {
@@ -111,7 +110,7 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
     const x = isVideo ? decodeVideo(z, c, namedWeights) : decodeImage(z, c, namedWeights);
     const last = isVideo ? transpose(reshape(x, x.shape.slice(1)), [1, 2, 3, 0]) : transpose(x, [0, 2, 3, 1]);
     const bytes = cast(floor(add(mul(clamp(last, -1, 1), 127.5), 128)), 'u8');
-    return compile({ pixels: bytes }, { weights: component.weights, name: 'tokenizer decoder' });
+    return { pixels: bytes };
   };
 
   return {
