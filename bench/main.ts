@@ -7,6 +7,7 @@ import type { Figure } from './measure.ts';
 import { benchMemory } from './memory.ts';
 import { benchNano } from './nano.ts';
 import { benchNets } from './nets.ts';
+import { benchPrecision } from './precision.ts';
 import { benchRender } from './render.ts';
 
 const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure[]>>> = {
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, (only: string) => Promise<readonly Figure
   memory: benchMemory,
   nano: () => benchNano(),
   nets: benchNets,
+  precision: benchPrecision,
   render: () => benchRender(),
 };
 

@@ -62,10 +62,7 @@ export function plainNumberOption(flags: string, text: string): Option {
 
 /** `--weights stored|8bit|4bit`. */
 export function weightsOption(): Option {
-  return new Option(
-    '--weights <form>',
-    'weights of a public model: stored, 8bit or 4bit, which need less memory (default stored)',
-  ).argParser((value) => {
+  return new Option('--weights <form>', 'public models: stored, 8bit or 4bit weights').argParser((value) => {
     if (value !== 'stored' && value !== '8bit' && value !== '4bit') {
       throw new InputError(
         '--weights',

@@ -43,10 +43,7 @@ export function generateCommand(session: Session): Command {
     .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
     .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
     .addOption(weightsOption())
-    .option(
-      '--offload',
-      'read the weights of a public model from the disk in every step: for models larger than memory',
-    )
+    .option('--offload', 'public models: leave the weights on the disk')
     .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
     .option('--from <run>', 'make the videos of a run folder again')
     .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')

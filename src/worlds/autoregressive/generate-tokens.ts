@@ -1,6 +1,7 @@
 // Generating tokens: the prompt in one go, then one token per run, each an event.
 import { InputError, throwIfAborted } from '../../base/index.ts';
 import { checkTokenSampling, sampleToken, type TokenSampling } from '../../sampling/index.ts';
+import { requireFinite } from '../cosmos/require-finite.ts';
 import type { SequenceOptions, TokenModel } from './token-model.ts';
 
 export type GenerateTokensOptions = TokenSampling &
@@ -46,6 +47,7 @@ export async function* generateTokens(model: TokenModel, options: GenerateTokens
   let logits = (await model.feed([prompt], feedOptions)).data;
   for (let index = 0; index < total; index++) {
     throwIfAborted(signal);
+    requireFinite(logits, 'the autoregressive transformer');
     const token = sampleToken(logits, options, { seed, step: index });
     tokens.push(token);
     yield { type: 'token', index, total, token, logits };

@@ -187,21 +187,29 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
   let capacity = c.maxTokens;
   let text = 0;
 
-  const sizes = weightSizes(c, weights);
-  // Widened at load: the files, the float32 form, and what the runtime packs of it.
-  const widen = options.widen ?? (sizes.stored + 2 * sizes.wide < 0.7 * availableMemory() ? 'load' : 'use');
-  const sessionBytes = isStreamed ? 0 : sizes.packed + (widen === 'load' ? 2 * sizes.wide : 0);
+  let plan: { readonly widen: 'load' | 'use'; readonly isPacked: boolean; readonly sessionBytes: number } | undefined;
+  /** Decided at the first run: what is free then counts. */
+  function planned(): NonNullable<typeof plan> {
+    if (plan !== undefined) return plan;
+    const sizes = weightSizes(c, weights);
+    // Widened at load: the files, the float32 form, and what the runtime packs of it.
+    const widen = options.widen ?? (sizes.stored + 2 * sizes.wide < 0.7 * availableMemory() ? 'load' : 'use');
+    const sessionBytes = isStreamed ? 0 : sizes.packed + (widen === 'load' ? 2 * sizes.wide : 0);
+    plan = { widen, isPacked: widen === 'load' || sizes.packed > 0, sessionBytes };
+    return plan;
+  }
 
   async function session(key: string, build: () => Record<string, Tensor>, name: string): Promise<Session> {
     const known = sessions.get(key);
     if (known !== undefined) return known;
+    const { widen, isPacked, sessionBytes } = planned();
     // ONNX Runtime keeps packed copies of the weights per session: a large model gets one session at a time.
     if (sessionBytes > 0.25 * availableMemory()) await unload();
     const how = { weights, widen, name };
     const outputs = build();
     const opened = isStreamed
       ? openStaged(runtime, outputs, { ...how, ...load })
-      : await runtime.load(compile(outputs, how), { ...load, isPacked: widen === 'load' || sizes.packed > 0 });
+      : await runtime.load(compile(outputs, how), { ...load, isPacked });
     sessions.set(key, opened);
     return opened;
   }

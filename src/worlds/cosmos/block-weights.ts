@@ -1,7 +1,7 @@
 // Weights of a component in blocks of 8 or 4 bits: made once from the stored ones, kept as a file in the cache folder, mapped from there. The
 // file holds the whole network: what is not worth rounding lies in it as it was stored.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, realpathSync, statfsSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statfsSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32, type NdArray, OrreryError, sizeOf, throwIfAborted, toF32 } from '../../base/index.ts';
 import {
@@ -10,6 +10,7 @@ import {
   blockBytes,
   createSafetensorsWriter,
   decodeTensor,
+  makeFolder,
   openFileAccess,
   openSafetensors,
   packBlocks,
@@ -188,7 +189,7 @@ const madeBytes = ({ shape, source, isBlocked }: Weight, bits: BlockBits): numbe
       : source.value.data.byteLength;
 
 function requireDisk(folder: string, bytes: number, path: string): void {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize > bytes * 1.02) return;
   throw new OrreryError(

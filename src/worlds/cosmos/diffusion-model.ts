@@ -22,6 +22,7 @@ import {
   scriptsPrepare,
 } from '../../sampling/index.ts';
 import type { Component } from './component.ts';
+import { requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
 /** Scale of normalised latents in the Predict1 family. */
@@ -202,7 +203,9 @@ export function openDiffusionModel(options: {
           { ...feeds, x: f32(shape, x), timesteps: f32([1], [cNoise]), context: contexts[branch] },
           o.signal === undefined ? {} : { signal: o.signal },
         );
-        results.push(f!.data as Float32Array);
+        const values = f!.data as Float32Array;
+        requireFinite(values, 'the diffusion transformer');
+        results.push(values);
       }
       return results;
     };

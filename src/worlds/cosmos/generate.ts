@@ -1,6 +1,7 @@
 // `generate` with a public Cosmos model: its parts opened one after the other, a run folder with everything to repeat the run.
 import { basename, join } from 'node:path';
 import { InputError, type NdArray, OrreryError, throwIfAborted } from '../../base/index.ts';
+import { requirePair } from '../../checkpoints/index.ts';
 import { createRunFolder, type RunFolder } from '../../hub/index.ts';
 import { encodeMp4, type Frames, readFrames } from '../../media/index.ts';
 import { namedWeights } from '../../nets/index.ts';
@@ -96,7 +97,7 @@ async function* oneDiffusion(job: Job): AsyncGenerator<GenerateEvent> {
   const height = r.height ?? DEFAULTS.height;
   const width = r.width ?? DEFAULTS.width;
   const component = yield* held(job, 'transformer', openTransformerPart(parts.network!), ditNetwork);
-  await using tokenizer = openTokenizer(job);
+  await using tokenizer = openTokenizer(job, { name: parts.name, channels: component.config.outChannels });
   const time = tokenizer.config.temporalCompression;
   // One chunk as long as asked for, at most the trained length; longer videos go on from their last frame.
   const wanted = r.frames ?? DEFAULTS.frames;
@@ -204,8 +205,35 @@ async function* oneAutoregressive(job: Job): AsyncGenerator<GenerateEvent> {
   yield* written(job, firstOf(video!, r.frames ?? frames), AUTOREGRESSIVE_FPS, began);
 }
 
-function openTokenizer({ parts, runtime }: Job): VideoTokenizer {
+/** What the public world models were trained with: frames and pixels along a side that one latent stands for. */
+const TRAINED = { continuous: { time: 8, space: 8 }, discrete: { time: 8, space: 16 } } as const;
+
+/** The tokenizer, checked against the world model. @param world absent for autoregressive models, which take codes */
+function openTokenizer(
+  { parts, runtime }: Job,
+  world?: { readonly name: string; readonly channels: number },
+): VideoTokenizer {
   const { component, latents } = openTokenizerPart(parts.tokenizer);
+  const { kind, latentChannels, levels, temporalCompression: t, spatialCompression: s } = component.config;
+  const name = basename(parts.tokenizer);
+  const isDiscrete = levels !== undefined;
+  if (world !== undefined) {
+    requirePair({ name: world.name, latentChannels: world.channels }, { name, kind, latentChannels, isDiscrete });
+    if (latents === undefined) {
+      throw new OrreryError(
+        'model',
+        `${parts.tokenizer}: no latent statistics (mean_std.pt, or latents_mean in config.json), which ${world.name} needs; fetch the whole tokenizer: orrery models get nvidia/Cosmos-Tokenize1-CV8x8x8-720p`,
+      );
+    }
+  }
+  const { time, space } = TRAINED[world === undefined ? 'discrete' : 'continuous'];
+  if (t !== time || s !== space || isDiscrete !== (world === undefined) || kind.endsWith('I')) {
+    const need = `${world === undefined ? 'DV' : 'CV'}${time}x${space}x${space}`;
+    throw new OrreryError(
+      'model',
+      `${parts.tokenizer} is a tokenizer ${kind}${t}x${s}x${s}, ${parts.name} needs ${need}; fetch it: orrery models get nvidia/Cosmos-Tokenize1-${need}-720p`,
+    );
+  }
   return openVideoTokenizer({ runtime, component, ...(latents === undefined ? {} : { latents }) });
 }
 

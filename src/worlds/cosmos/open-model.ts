@@ -8,8 +8,9 @@ import {
   findCheckpoint,
   openCheckpoint,
   requireFit,
+  valueProblem,
 } from '../../checkpoints/index.ts';
-import { decodeTensor, openTensors } from '../../formats/index.ts';
+import { decodeTensor, openFileAccess, openTensors } from '../../formats/index.ts';
 import type { WeightSource } from '../../graph/index.ts';
 import {
   type AutoregressiveConfig,
@@ -269,8 +270,38 @@ function componentOf<Config>(checkpoint: Checkpoint, config: Config, prefix: str
     network: checkpoint.network.family,
     hint: 'Take the model from its publisher again, or name another one.',
   });
+  refuseZeros(checkpoint);
   const keys = checkpoint.expected.map(({ key }) => key);
   return storedComponent(path, config, new Map(keys.map((key) => [`${prefix}${key}`, checkpoint.tensors.get(key)!])));
+}
+
+/** Matrices of this many numbers have never only zeros when they were trained. */
+const LEAST_CHECKED = 1024;
+/** Bytes of a tensor that are looked at first; one of zeros alone is read whole. */
+const GLANCE_BYTES = 256;
+
+/**
+ * Refuses a large tensor of zeros, which a file has that was cut in copying or saved before its values were there. Costs a glance at each
+ * tensor; a weight that is not a number shows in the first evaluation.
+ */
+function refuseZeros({ path, expected, tensors }: Checkpoint): void {
+  for (const { key, shape } of expected) {
+    const tensor = tensors.get(key)!;
+    const { place } = tensor;
+    if (shape.length < 2 || sizeOf(shape) < LEAST_CHECKED || place === undefined) continue;
+    const file = openFileAccess(place.path);
+    let head: Uint8Array;
+    try {
+      head = file.read(place.offset, Math.min(GLANCE_BYTES, place.length));
+    } finally {
+      file.close();
+    }
+    if (head.some((byte) => byte !== 0) || valueProblem(tensor.dtype, tensor.readBytes())?.kind !== 'zero') continue;
+    throw new OrreryError(
+      'model',
+      `${path}: tensor ${key} [${shape}] holds only zeros, need trained values; the file is incomplete: fetch it again, then run: orrery models verify ${path}`,
+    );
+  }
 }
 
 type Stored = Pick<CheckpointTensor, 'dtype' | 'shape' | 'readBytes' | 'place'>;

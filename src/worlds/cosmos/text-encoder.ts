@@ -4,6 +4,7 @@ import { input } from '../../graph/index.ts';
 import { namedWeights, type T5Config, type TextTokenizer, t5Encoder } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component } from './component.ts';
+import { requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
 export type TextEncoder = {
@@ -51,6 +52,7 @@ export function openTextEncoder(options: TextEncoderOptions): TextEncoder {
         mask: f32([1, size], new Float32Array(size).fill(1, 0, ids.length)),
       });
       const out = f32([1, length, config.width]);
+      requireFinite(features!.data as Float32Array, 'the text encoder');
       out.data.set(features!.data as Float32Array);
       return out;
     },
