@@ -1,7 +1,8 @@
-// A video file through the post-guard: one pass looks at frames and finds faces, a second one writes the video with faces
+// A video or picture file through the post-guard: one pass looks at frames and finds faces, a second one writes the video with faces
 // hidden. Only boxes are kept between the passes, never the whole video.
 import { type GuardCheck, type GuardDecision, type GuardFrames, InputError, throwIfAborted } from '../base/index.ts';
-import { decodeVideo, encodeMp4, type Frames, probe } from '../media/index.ts';
+import { writeFileAtomic } from '../formats/index.ts';
+import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readImage, type VideoInfo } from '../media/index.ts';
 import type { FaceBox } from '../nets/index.ts';
 import { blurFaces } from './faces/blur.ts';
 import { openFaceDetector } from './faces/open-detector.ts';
@@ -12,8 +13,9 @@ import type { GuardPolicy } from './policy.ts';
 import { type Answer, type Checker, joinDecisions, runCheckers } from './runner.ts';
 
 export type GuardVideoOptions = {
+  /** Video or picture. */
   readonly input: string;
-  /** File to write; absent: check only. */
+  /** File to write, MP4 for a video, PNG, JPEG or WebP for a picture; absent: check only. */
   readonly output?: string;
   readonly policy: GuardPolicy;
   readonly signal?: AbortSignal;
@@ -41,6 +43,7 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
   }
   const media = signal === undefined ? {} : { signal };
   const info = await probe(input, media);
+  const format = output === undefined ? undefined : formatOf(output, info);
   const fps = info.fps > 0 ? info.fps : 1;
   const choice = openFaceDetector(policy.faces);
   const content = contentChecker(policy.content);
@@ -52,7 +55,7 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
     let frames = 0;
     let problem: string | undefined;
     try {
-      for await (const batch of decodeVideo(input, media)) {
+      for await (const batch of framesOf(input, info, media)) {
         throwIfAborted(signal);
         const [t, height, width] = batch.shape;
         for (let i = 0; i < t; i++) {
@@ -93,13 +96,46 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
     }
     const boxes = smoothFaces(found, policy.faces);
     const state = { hidden: 0, frames: 0 };
-    await encodeMp4(blurred(input, boxes, policy, state, media), { path: output, fps, ...media });
+    const hidden = blurred(framesOf(input, info, media), boxes, policy, state);
+    if (format === undefined || format === 'mp4') await encodeMp4(hidden, { path: output, fps, ...media });
+    else
+      for await (const picture of hidden) writeFileAtomic(output, await encodeImage(picture, { format, quality: 92 }));
     yield { type: 'progress', pass: 'write', frames: state.frames, total: frames };
     yield { type: 'done', decision, output, frames, faces: counted, hidden: state.hidden, secondsLook };
   } finally {
     await content.dispose();
     if (choice.kind === 'ready') await choice.detector.dispose();
   }
+}
+
+/** All frames of a file; one of a picture. */
+async function* framesOf(
+  input: string,
+  info: VideoInfo,
+  media: { readonly signal?: AbortSignal },
+): AsyncGenerator<Frames> {
+  if (info.kind === 'image') yield await readImage(input, media);
+  else yield* decodeVideo(input, media);
+}
+
+const PICTURES: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = {
+  png: 'png',
+  jpg: 'jpeg',
+  jpeg: 'jpeg',
+  webp: 'webp',
+};
+
+/** What to write, by the ending of the name. */
+function formatOf(output: string, info: VideoInfo): 'mp4' | 'png' | 'jpeg' | 'webp' {
+  const ending = /\.(\w+)$/.exec(output)?.[1]?.toLowerCase() ?? '';
+  if (info.kind !== 'image') {
+    if (PICTURES[ending] === undefined) return 'mp4';
+    throw new InputError('output', { got: output, need: 'a name that ends in .mp4', why: 'the input is a video' });
+  }
+  const format = PICTURES[ending];
+  if (format !== undefined) return format;
+  const need = 'a name that ends in .png, .jpg or .webp';
+  throw new InputError('output', { got: output, need, why: 'the input is a picture' });
 }
 
 const frameOf = (batch: Frames, i: number): Uint8Array => {
@@ -133,15 +169,14 @@ function decide<T>(
 
 /** The frames of the file with the boxes hidden. */
 async function* blurred(
-  input: string,
+  frames: AsyncIterable<Frames>,
   boxes: readonly (readonly FaceBox[])[],
   policy: GuardPolicy,
   state: { hidden: number; frames: number },
-  media: { readonly signal?: AbortSignal },
 ): AsyncGenerator<Frames> {
   const { faces } = policy;
   const mode = faces.mode === 'fill' ? 'fill' : 'pixelate';
-  for await (const batch of decodeVideo(input, media)) {
+  for await (const batch of frames) {
     const [t, height, width] = batch.shape;
     const data = batch.data.slice();
     const copy = { dtype: 'u8', shape: batch.shape, data } as const;

@@ -82,7 +82,10 @@ function videoCommand(session: Session): Command {
   return new Command('video')
     .description('check a video and write it with faces hidden; exit code 3 when it is blocked')
     .argument('<input>', 'video or picture')
-    .option('-o, --out <file>', 'MP4 file to write; without it the video is only checked')
+    .option(
+      '-o, --out <file>',
+      'file to write, .mp4 or for a picture .png, .jpg, .webp; without it the input is only checked',
+    )
     .addOption(policyOption())
     .addHelpText('after', '\nExample:\n  orrery guard video in.mp4 -o out.mp4')
     .action(async (input: string, flags: PolicyFlag & { out?: string }, self: Command) => {

@@ -15,6 +15,7 @@ const rowSchema = z.looseObject({
   category: z.string().nullable().default(null),
   transform: z.string().default('none'),
   near_category: z.string().nullable().optional(),
+  base_id: z.coerce.string().optional(),
 });
 
 /** Reads a JSONL prompt file, one row at a time; rows that are no rows are an error with their line number. */
