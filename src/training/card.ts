@@ -1,5 +1,6 @@
 // The model card of an exported model: what it is, how it was made, what it scores, what it cannot do. Every figure comes
 // from the training's own records.
+import { ROBOT_LIMITS, robotIntro, robotScores } from './card-robot.ts';
 import type { Recipe } from './recipe.ts';
 
 export type CardFacts = {
@@ -18,10 +19,15 @@ const percent = (v: number | undefined): string => (v === undefined ? 'not measu
 /** Markdown text of the card. */
 export function modelCard(f: CardFacts): string {
   const s = f.validation?.validation ?? {};
+  const isRobot = f.recipe.kind === 'world' && f.recipe.model.actions !== undefined;
   const head = [
     `# ${f.recipe.name}`,
     '',
-    ...(f.recipe.kind === 'tokenizer' ? tokenizerIntro(f.recipe) : worldIntro(f.recipe)),
+    ...(f.recipe.kind === 'tokenizer'
+      ? tokenizerIntro(f.recipe)
+      : isRobot
+        ? robotIntro(f.recipe)
+        : worldIntro(f.recipe)),
     '',
     '## How it was made',
     '',
@@ -32,8 +38,13 @@ export function modelCard(f: CardFacts): string {
     '## Scores on held-out clips',
     '',
   ];
-  const scores = f.recipe.kind === 'tokenizer' ? tokenizerScores(s, f.recipe.validationClips) : worldScores(s);
-  const limits = f.recipe.kind === 'tokenizer' ? TOKENIZER_LIMITS : WORLD_LIMITS;
+  const scores =
+    f.recipe.kind === 'tokenizer'
+      ? tokenizerScores(s, f.recipe.validationClips)
+      : isRobot
+        ? robotScores(s)
+        : worldScores(s);
+  const limits = f.recipe.kind === 'tokenizer' ? TOKENIZER_LIMITS : isRobot ? ROBOT_LIMITS : WORLD_LIMITS;
   return [...head, ...scores, '', '## Limits', '', ...limits, '', 'Licence: Apache-2.0.', ''].join('\n');
 }
 

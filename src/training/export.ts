@@ -23,7 +23,7 @@ import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
 import type { Clips } from './clips.ts';
 import type { Recipe } from './recipe.ts';
-import { scoreModel } from './score.ts';
+import { scoreModel, scoreRobotModel } from './score.ts';
 import { writeSheet } from './sheet.ts';
 import { weightsOfModel } from './start.ts';
 import { nanoConfig } from './tasks/world.ts';
@@ -140,7 +140,10 @@ export async function exportModel(
   const model = { kind: recipe.model.kind, name: recipe.name, config: full, ...provenance(folder, recipe, record) };
   await writeModel(dir, model, specs, weights);
   if (heldOut !== undefined) {
-    const { scores, rows } = await scoreModel(dir, heldOut, recipe.validationClips);
+    const { scores, rows } =
+      recipe.model.actions !== undefined && recipe.from !== undefined
+        ? await scoreRobotModel(dir, recipe.from, heldOut, recipe.validationClips)
+        : await scoreModel(dir, heldOut, recipe.validationClips);
     const validation = { step: record.step, validation: scores };
     await writeModel(dir, { ...model, scores: validation, facts: { ...model.facts, validation } }, specs, weights);
     await writeSheet(join(dir, 'samples.png'), rows, { ...heldOut, every: 4 });

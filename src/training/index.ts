@@ -7,6 +7,7 @@ export { averagedWeights, exportModel, trainedWeights, writeModel } from './expo
 export { findLearningRate, type RateEvent, type RateRange, rateSweep } from './find-rate.ts';
 export { cacheLatents, latentsBeside } from './latents.ts';
 export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
+export { type ParallelOptions, runParallel } from './parallel.ts';
 export { type PrincipalComponents, principalComponents } from './pca.ts';
 export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';
 export { emaDecay, learningRate, type Schedule } from './schedule.ts';

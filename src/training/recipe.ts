@@ -30,6 +30,15 @@ const common = {
   tune: tuning.optional(),
   /** Batches whose gradients are summed for one step; default 1. */
   accumulate: count.optional(),
+  /** Several processes that share the run's folder: local steps between synchronisations, and the outer step. */
+  parallel: z
+    .strictObject({
+      slots: count,
+      localSteps: count,
+      outerRate: positive.max(2),
+      outerMomentum: z.number().min(0).max(0.99),
+    })
+    .optional(),
   /** Stop when so many validations in a row were no better than the best by more than `minDelta`. */
   stop: z.strictObject({ patience: count, minDelta: z.number().min(0) }).optional(),
   /** Largest number of training clips to load; default all. */

@@ -23,6 +23,8 @@ export type StepOptions = {
   readonly steps: number;
   readonly accumulate?: number;
   readonly inPlace?: boolean;
+  /** Number of the (first) batch of a step, where it is not the step's own. */
+  readonly batchOf?: (step: number) => number;
 };
 
 /** Runs step `step` (from 0); gives loss, gradNorm and the task's metrics, averaged over its batches. */
@@ -55,7 +57,7 @@ export async function loadStep(
   plan: WeightPlan,
   options: StepOptions,
 ): Promise<RunStep> {
-  const { accumulate = 1, inPlace = true, steps, optimizer } = options;
+  const { accumulate = 1, inPlace = true, steps, optimizer, batchOf = (s) => s } = options;
   const target = runtime.device === 'cpu' ? 'cpu' : 'gpu';
   const sessions: Session[] = [];
   for (const [i, outputs] of stepGraphs(task, plan, options).entries()) {
@@ -75,9 +77,9 @@ export async function loadStep(
     const state = usedOf(main, { ...stateInputs(groups), ...frozenInputs(plan) });
     const keep = stateOutputs(groups);
     return async (step, lr, emaDecay) => {
-      const feeds = { ...batches.take(step), ...scalars(step, lr, emaDecay) };
+      const feeds = { ...batches.take(batchOf(step)), ...scalars(step, lr, emaDecay) };
       const running = main.run(feeds, { state, keep, fetch: shown, inPlace, moveFeeds: true });
-      batches.prepare(step + 1);
+      batches.prepare(batchOf(step + 1));
       return numbersOf(await running, shown);
     };
   }
@@ -88,7 +90,7 @@ export async function loadStep(
   return async (step, lr, emaDecay) => {
     const sums: Record<string, number> = {};
     for (let i = 0; i < accumulate; i++) {
-      const at = step * accumulate + i;
+      const at = batchOf(step) * accumulate + i;
       const feeds = { ...batches.take(at), keepGradient: f32([1], [i === 0 ? 0 : 1]) };
       const running = main.run(feeds, { state, keep: summed, fetch: shown, inPlace, moveFeeds: true });
       batches.prepare(at + 1);

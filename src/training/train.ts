@@ -2,10 +2,12 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { InputError, OrreryError } from '../base/index.ts';
+import { makeFolder } from '../formats/index.ts';
 import type { Device } from '../runtime/index.ts';
 import type { CheckpointRecord } from './checkpoint.ts';
 import { type Clips, joinClips, loadClips } from './clips.ts';
 import { exportModel } from './export.ts';
+import { oneAtATime, runParallel } from './parallel.ts';
 import { type Recipe, readRecipe } from './recipe.ts';
 import { type StartWeights, startFrom } from './start.ts';
 import { tokenizerTask } from './tasks/tokenizer.ts';
@@ -30,8 +32,14 @@ export async function* train(recipePath: string, options: TrainOptions = {}): As
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
   const from = recipe.from === undefined ? undefined : startFrom(recipe, folder);
-  const task = await taskOf(recipe, folder, dataOf(recipe, recipePath, options), options);
-  yield* runTraining(task, {
+  const prepare = (): Promise<TrainingTask> => taskOf(recipe, folder, dataOf(recipe, recipePath, options), options);
+  if (recipe.parallel !== undefined) makeFolder(folder);
+  // Processes that share a folder share its latents: one of them encodes.
+  const task =
+    recipe.parallel === undefined
+      ? await prepare()
+      : await oneAtATime(join(folder, 'prepare.claim'), prepare, options.signal);
+  const settings = {
     folder,
     recipe,
     ...tuningOf(recipe, from),
@@ -45,7 +53,18 @@ export async function* train(recipePath: string, options: TrainOptions = {}): As
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  };
+  if (recipe.parallel === undefined) yield* runTraining(task, settings);
+  else {
+    if (recipe.stop !== undefined) {
+      throw new InputError(`${recipePath}: stop`, {
+        got: 'with parallel',
+        need: 'one of the two',
+        why: 'not made yet',
+      });
+    }
+    yield* runParallel(task, { ...settings, parallel: recipe.parallel });
+  }
 }
 
 /**

@@ -257,7 +257,7 @@ export function planOf(
 }
 
 /** Graphs over the averaged weights, which stay in the runtime. */
-function validationModel(runtime: Runtime, groups: readonly StateGroup[], plan: WeightPlan): ValidationModel {
+export function validationModel(runtime: Runtime, groups: readonly StateGroup[], plan: WeightPlan): ValidationModel {
   const sessions = new Map<string, Session>();
   return {
     async session(key, build) {

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { f32, randomStream, sizeOf } from '../base/index.ts';
-import { input, linear, mean, silu, square, sub } from '../graph/index.ts';
+import { SHAPES, taskOf } from '../../test/fixtures/toy-task.ts';
+import { randomStream, sizeOf } from '../base/index.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { averagedWeights } from './export.ts';
 import { rateSweep } from './find-rate.ts';
@@ -19,41 +19,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'orrery-tune-'));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-const SHAPES: Record<string, readonly number[]> = { in: [24, 8], in_bias: [24], middle: [24, 24], out: [4, 24] };
-const SAMPLES = 16;
-
-/** A three-layer network on a fixed target; `samples` per batch, taken from one long list. */
-function taskOf(samples = SAMPLES, score: (step: number) => number = () => 0): TrainingTask {
-  let validations = 0;
-  return {
-    name: 'toy',
-    loss(w) {
-      const x = input('x', [samples, 8]);
-      const a = silu(linear(x, w('in', SHAPES['in']!), w('in_bias', SHAPES['in_bias']!, { kind: 'zeros' })));
-      const b = silu(linear(a, w('middle', SHAPES['middle']!)));
-      return { loss: mean(square(sub(linear(b, w('out', SHAPES['out']!)), input('y', [samples, 4])))), metrics: {} };
-    },
-    batch(step) {
-      const x = new Float32Array(samples * 8);
-      const y = new Float32Array(samples * 4);
-      for (let i = 0; i < samples; i++) {
-        const random = randomStream(5, `sample ${step * samples + i}`);
-        for (let k = 0; k < 8; k++) x[i * 8 + k] = random.uniform(-1, 1);
-        for (let k = 0; k < 4; k++) y[i * 4 + k] = Math.sin(3 * x[i * 8 + k]! * x[i * 8 + k + 4]!);
-      }
-      return { x: f32([samples, 8], x), y: f32([samples, 4], y) };
-    },
-    async validate(model) {
-      const session = await model.session('out', (w) => ({
-        y: w('out', SHAPES['out']!),
-        m: w('middle', SHAPES['middle']!),
-      }));
-      const { m } = await session.run({});
-      return { score: score(++validations), sum: (m!.data as Float32Array).reduce((s, v) => s + v, 0) };
-    },
-  };
-}
 
 /** Random numbers as a start model; without `out`, as if that were new. */
 function startOf(without: readonly string[] = []): StartWeights {

@@ -35,8 +35,8 @@ export type RobotWorld = {
 };
 
 export type RobotWorldOptions = {
-  /** Model folder or name of a shipped model. Default `orrery-robot`. */
-  readonly model?: string;
+  /** Model folder, as `recipes/orrery-robot.json` trains one. */
+  readonly model: string;
   /** First frames, see `RobotWorld.reset`. */
   readonly frames: Uint8Array;
   /** What is in the scene, in words. Default: nothing. */
@@ -51,7 +51,7 @@ export type RobotWorldOptions = {
 
 /** Opens an action-conditioned model on given frames. Dispose it: it holds a worker thread. */
 export async function openRobotWorld(options: RobotWorldOptions): Promise<RobotWorld> {
-  const { model = 'orrery-robot', frames, guardrail } = options;
+  const { model, frames, guardrail } = options;
   const nano = await openNano(model, {
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -60,7 +60,7 @@ export async function openRobotWorld(options: RobotWorldOptions): Promise<RobotW
     if (nano.config.actions === undefined) {
       throw new InputError('model', {
         got: model,
-        need: 'a model that is conditioned on actions, such as orrery-robot',
+        need: 'a model that is conditioned on actions, such as one trained by recipes/orrery-robot.json',
         why: 'this one has no input for them',
       });
     }

@@ -11,7 +11,7 @@ import { openGuard } from './generate.ts';
 type Options = {
   readonly actions: string;
   readonly out: string;
-  readonly model?: string;
+  readonly model: string;
   readonly given?: number;
   readonly caption?: string;
   readonly seed?: number;
@@ -33,7 +33,7 @@ export function stepCommand(session: Session): Command {
       'JSON: a list of actions, one per frame, each Δx Δy Δz (m), Δroll Δpitch Δyaw (rad), gripper',
     )
     .requiredOption('-o, --out <file>', 'video to write, such as out.mp4')
-    .option('--model <name>', 'action-conditioned model (default orrery-robot)')
+    .requiredOption('--model <name>', 'action-conditioned model folder, as recipes/orrery-robot.json trains one')
     .addOption(wholeOption('--given <n>', 'first frames of the input that are used (default 9)', 1, 100_000))
     .option('--caption <text>', 'what is in the scene')
     .addOption(plainNumberOption('--seed <n>', 'seed of the noise (default 1)'))
@@ -41,7 +41,10 @@ export function stepCommand(session: Session): Command {
     .option('--no-guardrail', 'check nothing')
     .addOption(deviceOption())
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
-    .addHelpText('after', '\nExample:\n  orrery step push.mp4 --actions actions.json -o what-happens.mp4')
+    .addHelpText(
+      'after',
+      '\nExample:\n  orrery step push.mp4 --actions actions.json --model data/orrery-robot -o what-happens.mp4',
+    )
     .action(async (input: string, options: Options, command: Command) => step(session, input, options, command));
 }
 
@@ -50,7 +53,7 @@ async function step(session: Session, input: string, options: Options, command: 
   const { openRobotWorld, requireActions, windowOf } = await import('../../worlds/index.ts');
   const { encodeMp4, readFrames } = await import('../../media/index.ts');
   const actions = requireActions(readActions(options.actions));
-  const { model = 'orrery-robot', given = 9, out, caption, seed, device, threads } = options;
+  const { model, given = 9, out, caption, seed, device, threads } = options;
   const { width, height, fps } = windowOf(model);
   const frames = await readFrames(input, { width, height, fps, maxFrames: given, signal: session.signal });
   await using guardrail = await openGuard(options);
