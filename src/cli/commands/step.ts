@@ -52,10 +52,10 @@ async function step(session: Session, input: string, options: Options, command: 
   const { json, quiet } = globalsOf(command);
   const { openRobotWorld, requireActions, windowOf } = await import('../../worlds/index.ts');
   const { encodeMp4, readFrames } = await import('../../media/index.ts');
-  const actions = requireActions(readActions(options.actions));
   const { model, given = 9, out, caption, seed, device, threads } = options;
   const { width, height, fps } = windowOf(model);
   const frames = await readFrames(input, { width, height, fps, maxFrames: given, signal: session.signal });
+  const actions = requireActions(readActions(options.actions, frames.shape[0]));
   await using guardrail = await openGuard(options);
   await using world = await openRobotWorld({
     model,
@@ -91,15 +91,19 @@ async function step(session: Session, input: string, options: Options, command: 
   }
 }
 
-function readActions(path: string): readonly unknown[] {
+/** Actions of a file. A record of a data set's clip has those of the whole clip: the ones that the given frames show are left out. */
+function readActions(path: string, given: number): readonly unknown[] {
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw new OrreryError('data', `${path}: ${(cause as Error).message}; need a JSON list of actions`, { cause });
   }
-  // A line of a data set's metadata holds them as robot.actions.
-  const list = Array.isArray(value) ? value : (value as { robot?: { actions?: unknown } } | null)?.robot?.actions;
+  const recorded = Array.isArray(value)
+    ? undefined
+    : (value as { robot?: { actions?: unknown } } | null)?.robot?.actions;
+  // The last recorded action leads nowhere.
+  const list = Array.isArray(recorded) ? recorded.slice(given - 1, -1) : value;
   if (!Array.isArray(list) || list.length === 0) {
     throw new InputError(`${path}`, {
       got: value,
