@@ -111,14 +111,18 @@ export async function benchDuplicates(folder: string): Promise<Figure[]> {
   const removed = new Map(duplicates.map((d) => [d.id, d]));
   let right = 0;
   for (const { id, keptId } of duplicates) if (partsOf.get(id)![0] === partsOf.get(keptId)![0]) right++;
+  /** The clip that stands for a clip: itself, or the end of the chain of kept ones. */
+  const standsFor = (id: string): string => {
+    const next = removed.get(id)?.keptId;
+    return next === undefined ? id : standsFor(next);
+  };
   const groups = new Set([...partsOf.values()].map(([take]) => take));
+  const find = (take: string, kind: string): string | undefined =>
+    clips.find((c) => partsOf.get(c.id)!.join() === [take, kind].join())?.id;
   const figures = Object.keys(PLANTED).map((kind) => {
-    // Of each planted copy and its original at least one has to go: the better stays.
-    const pairs = [...groups].map((take) =>
-      clips.filter((c) => [kind, 'base'].includes(partsOf.get(c.id)![1]!) && partsOf.get(c.id)![0] === take),
-    );
-    const whole = pairs.filter((pair) => pair.length === 2);
-    const found = whole.filter((pair) => pair.some((c) => removed.has(c.id))).length;
+    const pairs = [...groups].map((take) => [find(take!, 'base'), find(take!, kind)] as const);
+    const whole = pairs.filter((pair): pair is readonly [string, string] => pair.every((id) => id !== undefined));
+    const found = whole.filter(([base, copy]) => standsFor(base) === standsFor(copy)).length;
     return figure({
       name: `near-duplicates found: ${kind}`,
       value: found / Math.max(1, whole.length),

@@ -355,6 +355,10 @@ export async function runPass(
     for (const frame of spare) frame.free();
     for (const one of filters) one.free();
   }
+  // Pictures that the decoder leaves out without a word: MP4 states how many there are. Edit lists hide a few.
+  const isWhole = unit.part !== undefined || unit.session !== undefined || total >= 0.9 * info.frames - 1;
+  const missing = /mp4|mov/.test(info.container) && !isWhole;
+  const problem = info.problem ?? (missing ? `${total} of its ${info.frames} frames could be decoded` : undefined);
   return {
     kind: 'video',
     video: unit.name,
@@ -373,7 +377,7 @@ export async function runPass(
     transitions,
     decode_errors: notes.errors,
     ...(sound === undefined || sound.fits ? {} : { audio_note: `${sound.codec} sound cannot be copied into MP4` }),
-    ...(info.problem === undefined ? {} : { problem: info.problem }),
+    ...(problem === undefined ? {} : { problem }),
   };
 }
 
