@@ -5,6 +5,7 @@ import { writeFileAtomic } from '../formats/index.ts';
 import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readImage, type VideoInfo } from '../media/index.ts';
 import type { FaceBox } from '../nets/index.ts';
 import { blurFaces } from './faces/blur.ts';
+import { detectFaces } from './faces/detector.ts';
 import { openFaceDetector } from './faces/open-detector.ts';
 import { smoothFaces } from './faces/track.ts';
 import { contentChecker, judgeFindings } from './frames/frame-checkers.ts';
@@ -58,14 +59,14 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
       for await (const batch of framesOf(input, info, media)) {
         throwIfAborted(signal);
         const [t, height, width] = batch.shape;
+        const looked: (Uint8Array | undefined)[] = [];
         for (let i = 0; i < t; i++) {
           const frame = frameOf(batch, i);
           meter.add(frame, width, height);
-          const isLooked = (frames + i) % policy.faces.every === 0;
-          found.push(
-            choice.kind === 'ready' && isLooked ? (await choice.detector.detect(frame, { width, height }))[0]! : [],
-          );
+          looked.push((frames + i) % policy.faces.every === 0 ? frame : undefined);
         }
+        if (choice.kind === 'ready') found.push(...(await detectFaces(choice.detector, looked, { width, height })));
+        else found.push(...looked.map(() => []));
         // The content of a batch at a time; without weights once, for the record.
         if (policy.video.includes('content') && (policy.content !== undefined || contents.length === 0)) {
           contents.push(await decide([content.checker], { frames: batch as GuardFrames, fps }, policy, signal));

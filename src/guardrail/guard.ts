@@ -7,6 +7,7 @@ import { openModelFolder } from '../hub/index.ts';
 import { logDecision } from './decision-log.ts';
 import { decoderChecker } from './decoders/decoder-checker.ts';
 import { blurFaces } from './faces/blur.ts';
+import { detectFaces } from './faces/detector.ts';
 import { type DetectorChoice, openFaceDetector } from './faces/open-detector.ts';
 import { smoothFaces } from './faces/track.ts';
 import { contentChecker, frameChecker, type TimedFrames } from './frames/frame-checkers.ts';
@@ -213,12 +214,11 @@ async function editFaces(
       if (Math.min(width, height) < LEAST_SIDE)
         return { verdict: 'safe', reason: 'frames too small to show a recognisable face' };
       const each = height * width * 3;
-      const found: Awaited<ReturnType<typeof faces.detector.detect>> = [];
-      for (let i = 0; i < t; i++) {
+      const looked = Array.from({ length: t }, (_, i) => {
         const isLooked = i % policy.faces.every === 0 || i === t - 1;
-        const frame = given.data.subarray(i * each, (i + 1) * each);
-        found.push(isLooked ? (await faces.detector.detect(frame, { width, height }))[0]! : []);
-      }
+        return isLooked ? given.data.subarray(i * each, (i + 1) * each) : undefined;
+      });
+      const found = await detectFaces(faces.detector, looked, { width, height });
       const boxes = smoothFaces(found, policy.faces);
       const data = given.data.slice();
       let hidden = 0;

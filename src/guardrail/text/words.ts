@@ -45,8 +45,14 @@ export function readWordFilter(bytes: Uint8Array, source: string): WordFilter {
     throw new OrreryError('model', `${source}: no word filter or cut off; restore the model folder from the package`);
   }
   return {
+    // The places of `places`, without its generator: this runs for every piece of every unknown word.
     has(word) {
-      for (const p of places(word, bits, count)) if ((bytes[HEADER + (p >> 3)]! & (1 << (p & 7))) === 0) return false;
+      const a = hash32(word);
+      const b = mix(a) | 1;
+      for (let i = 0; i < count; i++) {
+        const p = (((a + Math.imul(i, b)) >>> 0) + i * i) % bits;
+        if ((bytes[HEADER + (p >> 3)]! & (1 << (p & 7))) === 0) return false;
+      }
       return true;
     },
   };
