@@ -29,8 +29,10 @@ function networkOf(parameters: number): GeneralDitConfig {
 }
 
 const config = networkOf(Number(billions) * 1e9);
-/** 256 tokens: small beside the weights, which the figures are about. */
-const SIZE = { t: 1, h: 32, w: 32 };
+/** Few tokens: activations stay small beside the weights, which the figures are about. */
+const SIDE = Number(billions) >= 4 ? 16 : 32;
+const SIZE = { t: 1, h: SIDE, w: SIDE };
+const TOKENS = (SIDE / 2) ** 2;
 const SHARDS = 4;
 
 const everyWeight = (w: Weights): unknown =>
@@ -196,7 +198,7 @@ async function measure(name: string): Promise<Figure[]> {
       name: `${what}: one step`,
       value: seconds,
       unit: 's',
-      of: `256 video tokens${isStreamed ? `, ${gigabytes(need.diskBytes / seconds)} GB/s of weights, ${isCold ? 'from the disk' : 'from the cache'}` : ''}`,
+      of: `${TOKENS} video tokens${isStreamed ? `, ${gigabytes(need.diskBytes / seconds)} GB/s of weights, ${isCold ? 'from the disk' : 'from the cache'}` : ''}`,
       floor: null,
     }),
   ];

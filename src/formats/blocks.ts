@@ -48,20 +48,23 @@ export function packBlocks(values: Float32Array, columns: number, { bits, blockS
     const inverse = scale === 0 ? 0 : 1 / scale;
     if (bits === 8) {
       for (let i = from; i < from + blockSize; i++) {
-        const q = Math.floor(values[i]! * inverse + half + 0.5);
-        packed[i] = Math.min(q, top);
+        // Never below zero, so cutting off rounds down.
+        const q = (values[i]! * inverse + half + 0.5) | 0;
+        packed[i] = q > top ? top : q;
       }
     } else {
       for (let i = from; i < from + blockSize; i += 2) {
-        let low = Math.floor(values[i]! * inverse + half + 0.5);
-        let high = Math.floor(values[i + 1]! * inverse + half + 0.5);
-        low = low > top ? top : Math.max(low, 0);
-        high = high > top ? top : Math.max(high, 0);
-        packed[i >> 1] = low | (high << 4);
+        packed[i >> 1] = nibble(values[i]! * inverse) | (nibble(values[i + 1]! * inverse) << 4);
       }
     }
   }
   return { bits, blockSize, packed, scales };
+}
+
+/** The 4-bit number nearest to x, for x from −8 to 8 and what lies beyond. */
+function nibble(x: number): number {
+  const q = (x + 8.5) | 0;
+  return q > 15 ? 15 : Math.max(q, 0);
 }
 
 /** Scales tried with 4 bits, as parts of the largest that is needed. */
@@ -78,9 +81,7 @@ function bestScale(values: Float32Array, from: number, blockSize: number, larges
     let error = 0;
     for (let i = from; i < from + blockSize; i++) {
       const x = values[i]! * inverse;
-      let q = Math.floor(x + 8.5);
-      q = q > 15 ? 15 : Math.max(q, 0);
-      const d = x + 8 - q;
+      const d = x + 8 - nibble(x);
       error += d * d;
     }
     error *= scale * scale;

@@ -226,8 +226,10 @@ function rowsOf(weight: Weight, folder: string | undefined, row: number, count: 
     }
   }
   const wide = toF32(values);
-  const bad = wide.findIndex((v) => !Number.isFinite(v));
-  if (bad < 0) return wide;
+  let bad = 0;
+  // A difference of zero: every finite number, and no other.
+  while (bad < wide.length && wide[bad]! - wide[bad]! === 0) bad++;
+  if (bad === wide.length) return wide;
   const where = source.kind === 'file' ? join(folder!, source.file) : 'the model';
   throw new OrreryError(
     'model',
