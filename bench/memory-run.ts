@@ -30,7 +30,7 @@ function networkOf(parameters: number): GeneralDitConfig {
 
 const config = networkOf(Number(billions) * 1e9);
 /** Few tokens: activations stay small beside the weights, which the figures are about. */
-const SIDE = Number(billions) >= 4 ? 16 : 32;
+const SIDE = Number(billions) >= 4 ? 8 : 32;
 const SIZE = { t: 1, h: SIDE, w: SIDE };
 const TOKENS = (SIDE / 2) ** 2;
 const SHARDS = 4;

@@ -50,7 +50,7 @@ export function packBlocks(values: Float32Array, columns: number, { bits, blockS
       for (let i = from; i < from + blockSize; i++) {
         // Never below zero, so cutting off rounds down.
         const q = (values[i]! * inverse + half + 0.5) | 0;
-        packed[i] = q > top ? top : q;
+        packed[i] = Math.min(q, top);
       }
     } else {
       for (let i = from; i < from + blockSize; i += 2) {
