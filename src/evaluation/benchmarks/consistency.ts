@@ -100,7 +100,6 @@ export async function* consistencyBenchmark(options: ConsistencyOptions): AsyncG
     pointTracker: POINT_TRACKER,
     videos: files.map((f) => basename(f)),
   };
-  openRun(out, 'consistency', settings);
   const workers = options.threads === undefined ? {} : { workers: options.threads };
   await using pool = openRenderPool(workers);
   await using geometry = openWorkerPool<GeometryJob, GeometryResult>('geometry/worker.js', workers);
@@ -110,6 +109,7 @@ export async function* consistencyBenchmark(options: ConsistencyOptions): AsyncG
     run: () => scoreScene(FIRST_SEED + i, world),
   }));
   const compared = comparedRows(compare, 'consistency', settings, jobs);
+  openRun(out, 'consistency', settings);
   const all = [...jobs, ...files.map((file, i): ClipJob => ({ id: `video-${i}`, run: () => scoreVideo(file, world) }))];
   yield { type: 'started', clips: all.length, model: settings.model, dir: out };
   const rows: ClipRow[] = [];

@@ -90,7 +90,6 @@ export async function* promptsBenchmark(options: PromptsOptions): AsyncGenerator
     firstSeed: FIRST_SEED,
     probeClips: LEARN_CLIPS,
   };
-  openRun(out, 'prompts', settings);
   await using pool = openRenderPool(options.threads === undefined ? {} : { workers: options.threads });
   let probe: Promise<Probe> | undefined;
   const world: World = {
@@ -110,6 +109,7 @@ export async function* promptsBenchmark(options: PromptsOptions): AsyncGenerator
     run: () => scorePrompt(i, world),
   }));
   const compared = comparedRows(compare, 'prompts', settings, jobs);
+  openRun(out, 'prompts', settings);
   yield { type: 'started', clips: jobs.length, model: settings.model, dir: out };
   const rows: ClipRow[] = [];
   let index = 0;

@@ -125,18 +125,29 @@ export function agreeingMatches(matches: Matches, { height, width }: PlaneSize):
   if (count <= NEIGHBOURS) return matches;
   const limit = MOST_UNLIKE * Math.max(height, width);
   const kept = Array.from({ length: count }, (_, i) => i).filter((i) => {
-    const near = Array.from({ length: count }, (_, j) => ({
-      j,
-      d: (a[2 * i]! - a[2 * j]!) ** 2 + (a[2 * i + 1]! - a[2 * j + 1]!) ** 2,
-    }))
-      .filter(({ j }) => j !== i)
-      .sort((p, q) => p.d - q.d || p.j - q.j)
-      .slice(0, NEIGHBOURS);
-    const usual = [0, 1].map((k) => lowerMedian(near.map(({ j }) => b[2 * j + k]! - a[2 * j + k]!)));
+    const near = nearestTo(a, i);
+    const usual = [0, 1].map((k) => lowerMedian(near.map((j) => b[2 * j + k]! - a[2 * j + k]!)));
     return Math.hypot(b[2 * i]! - a[2 * i]! - usual[0]!, b[2 * i + 1]! - a[2 * i + 1]! - usual[1]!) <= limit;
   });
   const pick = (v: Float64Array): Float64Array => Float64Array.from(kept.flatMap((i) => [v[2 * i]!, v[2 * i + 1]!]));
   return { count: kept.length, a: pick(a), b: pick(b) };
+}
+
+/** Indices of the points nearest to point i, itself left out. */
+function nearestTo(points: Float64Array, i: number): number[] {
+  const best: number[] = [];
+  const distances: number[] = [];
+  for (let j = 0; j < points.length / 2; j++) {
+    if (j === i) continue;
+    const d = (points[2 * i]! - points[2 * j]!) ** 2 + (points[2 * i + 1]! - points[2 * j + 1]!) ** 2;
+    if (best.length === NEIGHBOURS && d >= distances[NEIGHBOURS - 1]!) continue;
+    let at = best.length;
+    while (at > 0 && distances[at - 1]! > d) at--;
+    best.splice(at, 0, j);
+    distances.splice(at, 0, d);
+    best.length = distances.length = Math.min(NEIGHBOURS, best.length);
+  }
+  return best;
 }
 
 /** Matches of two pictures as points. */

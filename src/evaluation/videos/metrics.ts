@@ -4,7 +4,6 @@ import { InputError } from '../../base/index.ts';
 import type { Frames } from '../../media/index.ts';
 import { denseFlow, endpointError } from '../../motion/index.ts';
 import { temporalSampson } from '../geometry/consistency.ts';
-import { MATCHER } from '../geometry/features.ts';
 import { mean, meanSquaredError, meanSquaredErrors, psnrPicture, psnrTokenBench } from '../metrics/psnr.ts';
 import { msSsim, ssimGaussian, ssimUniform } from '../metrics/ssim.ts';
 import { temporalMeasures } from '../metrics/temporal.ts';
@@ -139,7 +138,7 @@ export const VIDEO_METRICS: Readonly<Record<string, VideoMetric>> = {
   },
   sampson: {
     columns: [
-      column('sampson', `Sampson error (${MATCHER})`, 'px at 960×540', 'lower', 3),
+      column('sampson', 'Sampson error, AKAZE refined', 'px at 960×540', 'lower', 3),
       column('reference-sampson', 'Sampson error of the reference', 'px at 960×540', 'none', 3),
     ],
     async measure({ generated, reference }, signal) {
