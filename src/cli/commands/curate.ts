@@ -27,7 +27,7 @@ export function curateCommand(session: Session): Command {
     .addOption(new Option('--preset <name>', 'speed of x264 (default veryfast)'))
     .addOption(wholeOption('--max-height <n>', 'scale taller clips down to this height', 2, 8192))
     .addOption(
-      choice('--audio <how>', 'sound of the clips: none, or the first track as it is (default off)', ['off', 'copy']),
+      choice('--audio <how>', 'sound of the clips (default off)', ['off', 'copy']),
     )
     .addOption(choice('--motion <mode>', 'motion filter (default score)', ['off', 'score', 'filter']))
     .addOption(choice('--quality <mode>', 'quality filters (default filter)', ['score', 'filter']))
