@@ -26,9 +26,7 @@ export function curateCommand(session: Session): Command {
     .addOption(wholeOption('--crf <n>', 'quality of clips, smaller is better (default 20)', 0, 63))
     .addOption(new Option('--preset <name>', 'speed of x264 (default veryfast)'))
     .addOption(wholeOption('--max-height <n>', 'scale taller clips down to this height', 2, 8192))
-    .addOption(
-      choice('--audio <how>', 'sound of the clips (default off)', ['off', 'copy']),
-    )
+    .addOption(choice('--audio <how>', 'sound of the clips (default off)', ['off', 'copy']))
     .addOption(choice('--motion <mode>', 'motion filter (default score)', ['off', 'score', 'filter']))
     .addOption(choice('--quality <mode>', 'quality filters (default filter)', ['score', 'filter']))
     .addOption(choice('--overlay <mode>', 'static overlay filter (default score)', ['score', 'filter']))
