@@ -28,6 +28,8 @@ const session: Session = {
   },
 };
 
+/** Control characters and those that turn the direction of text, but for line ends and tabs. */
+const CONTROL = /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu;
 const isDebug = process.argv.includes('--debug');
 
 try {
@@ -54,8 +56,13 @@ function report(error: unknown): number {
 }
 
 function say(code: string, message: string): void {
-  note(`${paint('red', 'error:', process.stderr)} ${message}`);
+  note(`${paint('red', 'error:', process.stderr)} ${printable(message)}`);
   if (process.argv.includes('--json')) session.print(JSON.stringify({ error: { code, message } }));
+}
+
+/** Control characters, which a terminal would obey, as escapes: a message may quote the bytes of any file or name. */
+function printable(message: string): string {
+  return message.replace(CONTROL, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
 }
 
 /** Commander's own complaints: unknown commands and flags, missing arguments. Help and version are no errors. */

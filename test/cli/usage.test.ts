@@ -70,6 +70,13 @@ describe('orrery', () => {
     expect(debug.stderr).toMatch(TRACE);
   });
 
+  it('shows control characters of what it was given as escapes', async () => {
+    const { code, stderr } = await orrery(['tokenize', '\u001b[2Jno\u202esuch.mp4']);
+    expect(stderr).toMatch(/^error: .*no.*such\.mp4/);
+    expect(stderr).not.toMatch(/\u001b|\u202e/u);
+    expect(code).toBe(4);
+  });
+
   it('gives every command a help of one screen with an example', () => {
     const visit = (command: ReturnType<typeof createProgram>): void => {
       let text = '';
