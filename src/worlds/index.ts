@@ -116,5 +116,5 @@ export {
 } from './orrery-tokenizer.ts';
 export { requestOfRun } from './repeat.ts';
 export { type GenerateRequest, parseRequest, requestSchema } from './request.ts';
-export { openRobotWorld, type RobotWorld, type RobotWorldOptions, steppedWorld } from './robot-world.ts';
+export { openRobotWorld, type RobotWorld, type RobotWorldOptions } from './robot-world.ts';
 export { type TokenizeEvent, type TokenizeOptions, tokenize } from './tokenize.ts';

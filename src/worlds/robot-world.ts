@@ -21,7 +21,10 @@ export type RobotWorld = {
   readonly length: number;
   /** The last frame: uint8 [H, W, 3], a copy. */
   readonly frame: Uint8Array;
-  /** Begins anew with these frames, uint8 [n, H, W, 3], n ≥ 1. With fewer than nine the motion before them is not seen. */
+  /**
+   * Begins anew with these frames, uint8 [n, H, W, 3], n ≥ 1. With fewer than nine the motion before them is not seen.
+   * The guardrail looks at them before the next step.
+   */
   reset(frames: Uint8Array): void;
   /**
    * Takes one action, or several in a row, one per frame, and gives the frames that follow: uint8 [actions, H, W, 3].
@@ -73,17 +76,29 @@ export async function openRobotWorld(options: RobotWorldOptions): Promise<RobotW
       data,
     });
     await guardFrames(asFrames(frames), 'input', fps, { guardrail });
+    /** Given frames that were not looked at yet. */
+    let unseen: Uint8Array | undefined;
+    let shown = stepper.frame;
     return {
       ...stepper,
       get length() {
         return stepper.length;
       },
       get frame() {
-        return stepper.frame;
+        return shown.slice();
+      },
+      reset(given) {
+        stepper.reset(given);
+        unseen = given.slice();
+        shown = stepper.frame;
       },
       async step(actions, asked = {}) {
-        const made = await stepper.step(actions, asked);
-        return (await guardFrames(asFrames(made), 'frames', fps, { guardrail, ...asked })).data;
+        const how = { guardrail, ...asked };
+        if (unseen !== undefined) await guardFrames(asFrames(unseen), 'input', fps, how);
+        unseen = undefined;
+        const { data } = await guardFrames(asFrames(await stepper.step(actions, asked)), 'frames', fps, how);
+        shown = data.slice(-3 * height * width);
+        return data;
       },
       [Symbol.asyncDispose]: () => nano[Symbol.asyncDispose](),
     };
@@ -94,7 +109,7 @@ export async function openRobotWorld(options: RobotWorldOptions): Promise<RobotW
 }
 
 /** The stepping itself, on an opened model and without a guardrail. */
-export function steppedWorld(
+function steppedWorld(
   parts: WindowModel,
   sampling: Sampling,
   first: Uint8Array,

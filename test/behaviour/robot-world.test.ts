@@ -60,6 +60,33 @@ it('steps by one action or several, and with untrained actions goes on like the 
   expect(whole).toEqual(want.slice(9 * EACH));
 }, 120_000);
 
+it('shows the guardrail the frames of a new beginning, and shows others only what it gave back', async () => {
+  const seen: [string, number][] = [];
+  const off = noGuardrail();
+  const guardrail: typeof off = {
+    ...off,
+    async checkFrames(frames, options) {
+      seen.push([options.subject, frames.shape[0]]);
+      const decision = await off.checkFrames(frames, options);
+      return options.subject === 'input'
+        ? decision
+        : { ...decision, frames: { ...frames, data: frames.data.map(() => 7) } };
+    },
+  };
+  await using world = await openRobotWorld({ model: folder, frames: clip, guardrail });
+  await world.step(actions[0]!);
+  expect(world.frame).toEqual(new Uint8Array(EACH).fill(7));
+  world.reset(clip.slice(0, 2 * EACH));
+  expect(world.frame).toEqual(clip.slice(EACH, 2 * EACH));
+  await world.step(actions[0]!);
+  expect(seen).toEqual([
+    ['input', 9],
+    ['frames', 1],
+    ['input', 2],
+    ['frames', 1],
+  ]);
+}, 120_000);
+
 it('says what is wrong', async () => {
   const guardrail = noGuardrail();
   await expect(openRobotWorld({ model: 'orrery-nano', frames: clip, guardrail })).rejects.toThrow('no input for them');
