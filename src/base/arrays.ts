@@ -113,6 +113,15 @@ export function bfloatToF32(words: Uint16Array): Float32Array {
   return new Float32Array(out.buffer);
 }
 
+/** Rounds float32 to raw bfloat16 words: nearest, ties to even. */
+export function f32ToBfloat(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  // NaN stays NaN: rounding up its fraction could carry into the exponent.
+  return Uint16Array.from(bits, (b) =>
+    (b & 0x7fffffff) > 0x7f800000 ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16,
+  );
+}
+
 /** Any float or integer tensor as float32; returns the same array when it already is. */
 export function toF32(array: NdArray): Float32Array {
   switch (array.dtype) {

@@ -4,6 +4,7 @@ export {
   DTYPE_BYTES,
   type DType,
   f32,
+  f32ToBfloat,
   f32ToHalf,
   halfToF32,
   halfToNumber,

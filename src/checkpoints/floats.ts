@@ -1,5 +1,5 @@
 // Float values of stored bytes and back.
-import { bfloatToF32, f32ToHalf, halfToF32, OrreryError } from '../base/index.ts';
+import { bfloatToF32, f32ToBfloat, f32ToHalf, halfToF32, OrreryError } from '../base/index.ts';
 import type { StoredDType } from '../formats/index.ts';
 
 /** Float values of stored bytes. */
@@ -23,13 +23,6 @@ export function floatsOf(dtype: StoredDType, bytes: Uint8Array, name: string): F
 export function bytesOfFloats(dtype: StoredDType, values: Float32Array): Uint8Array {
   if (dtype === 'f64') return new Uint8Array(Float64Array.from(values).buffer);
   if (dtype === 'f16') return new Uint8Array(f32ToHalf(values).buffer);
-  if (dtype === 'bf16') {
-    const words = new Uint32Array(Float32Array.from(values).buffer);
-    // NaN stays NaN: rounding up its fraction could carry into the exponent.
-    const half = Uint16Array.from(words, (w) =>
-      (w & 0x7fffffff) > 0x7f800000 ? (w >>> 16) | 0x40 : (w + 0x7fff + ((w >>> 16) & 1)) >>> 16,
-    );
-    return new Uint8Array(half.buffer);
-  }
+  if (dtype === 'bf16') return new Uint8Array(f32ToBfloat(values).buffer);
   return new Uint8Array(Float32Array.from(values).buffer);
 }

@@ -84,7 +84,7 @@ describe('mergeAdapter', () => {
       writeFileSync(join(folder, 'model', 'config.json'), '{"a": 1}');
       const key = 'base_model.model.blocks.block0.blocks.0.block.attn.to_q.0';
       const adapter = readAdapter(adapterFile([`${key}.lora_A.default.weight`, `${key}.lora_B.default.weight`]));
-      expect(adapter.scale).toBe(3);
+      expect(adapter.alpha).toBe(6);
       const events = await merge(join(folder, 'model'), adapter, join(folder, 'merged'));
       expect(events.at(-1)).toMatchObject({ type: 'completed', merged: 1 });
 
@@ -106,6 +106,28 @@ describe('mergeAdapter', () => {
         expect(Math.abs(again[i]! - v)).toBeLessThanOrEqual(2 * tolerance * (1 + Math.abs(want[i]!)));
     },
   );
+
+  it('scales every addition by its own rank', async () => {
+    const path = join(folder, 'ranks.safetensors');
+    const ones = (n: number): Float32Array => new Float32Array(n).fill(1);
+    writeSafetensors(
+      path,
+      [1, 4].flatMap((rank) => [
+        [`r${rank}.lora_A.weight`, f32([rank, 6], ones(6 * rank))] as const,
+        [`r${rank}.lora_B.weight`, f32([5, rank], ones(5 * rank))] as const,
+      ]),
+      { alpha: '8' },
+    );
+    mkdirSync(join(folder, 'model'));
+    writeSafetensors(
+      join(folder, 'model', 'model.safetensors'),
+      [1, 4].map((rank) => [`r${rank}.weight`, f32([5, 6])] as const),
+    );
+    await merge(join(folder, 'model'), readAdapter(path), join(folder, 'merged'));
+    using merged = openSafetensors(join(folder, 'merged', 'model.safetensors'));
+    // (alpha/rank)·rank ones = alpha, whatever the rank.
+    for (const rank of [1, 4]) expect(merged.read(`r${rank}.weight`).data).toEqual(ones(30).fill(8));
+  });
 
   it('keeps a model folder of this package sound: checksums follow, old scores go', async () => {
     const model = join(folder, 'model');
@@ -154,8 +176,8 @@ describe('mergeAdapter', () => {
       'only one of its two factors',
     );
     expect(() => readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}))).toThrow('--alpha');
-    expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}), 4).scale).toBe(2);
+    expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}), 4).alpha).toBe(4);
     writeFileSync(join(folder, 'adapter_config.json'), '{"r": 2, "lora_alpha": 10}');
-    expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {})).scale).toBe(5);
+    expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {})).alpha).toBe(10);
   });
 });

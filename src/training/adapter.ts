@@ -12,21 +12,22 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import {
-  bfloatToF32,
   type DType,
+  f32ToBfloat,
   f32ToHalf,
-  halfToF32,
   InputError,
   type NdArray,
   OrreryError,
   sizeOf,
   throwIfAborted,
+  toF32,
 } from '../base/index.ts';
 import { createSafetensorsWriter, makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
 import { sha256OfFile } from '../hub/index.ts';
-import { addProduct, type WeightPlan } from './tuning.ts';
+import { addProduct } from '../nets/text/lora.ts';
+import type { WeightPlan } from './tuning.ts';
 
-/** One low-rank addition: factor·B·A, B [rows, rank], A [rank, columns]. */
+/** One low-rank addition: (alpha/rank)·B·A, B [rows, rank], A [rank, columns]; ranks may differ within an adapter. */
 export type AdapterPart = {
   readonly a: Float32Array;
   readonly b: Float32Array;
@@ -37,8 +38,7 @@ export type AdapterPart = {
 
 export type Adapter = {
   readonly path: string;
-  /** alpha / rank. */
-  readonly scale: number;
+  readonly alpha: number;
   /** By the name of the weight, without ending. */
   readonly parts: ReadonlyMap<string, AdapterPart>;
   /** Weights that the adapter replaces in full. */
@@ -96,9 +96,7 @@ export function readAdapter(path: string, alpha?: number): Adapter {
     const [rows, columns] = [sizeOf(b.shape) / rank, sizeOf(a.shape) / rank];
     parts.set(key, { a: numbers(a), b: numbers(b), rank, rows, columns });
   }
-  const told = alpha ?? alphaOf(file, source.metadata);
-  const [first] = parts.values();
-  return { path: file, scale: told / first!.rank, parts, replaced };
+  return { path: file, alpha: alpha ?? alphaOf(file, source.metadata), parts, replaced };
 }
 
 function alphaOf(file: string, metadata: ReadonlyMap<string, string>): number {
@@ -117,9 +115,7 @@ function alphaOf(file: string, metadata: ReadonlyMap<string, string>): number {
 }
 
 function numbers(array: NdArray): Float32Array {
-  if (array.dtype === 'f32') return array.data as Float32Array;
-  if (array.dtype === 'f16') return halfToF32(array.data as Uint16Array);
-  if (array.dtype === 'bf16') return bfloatToF32(array.data as Uint16Array);
+  if (array.dtype === 'f32' || array.dtype === 'f16' || array.dtype === 'bf16') return toF32(array);
   throw new OrreryError('unsupported', `a factor is ${array.dtype}; need f32, f16 or bf16`);
 }
 
@@ -176,7 +172,7 @@ export async function* mergeAdapter(
             writer.write(name, array);
             continue;
           }
-          const { changed, largest } = added(array, part, sign * adapter.scale);
+          const { changed, largest } = added(array, part, (sign * adapter.alpha) / part.rank);
           maxChange = Math.max(maxChange, largest);
           writer.write(name, changed);
           yield { type: 'weight', name, index: ++index, total: adapter.parts.size };
@@ -257,18 +253,12 @@ function isNamed(name: string, key: string): boolean {
 }
 
 function added(array: NdArray, part: AdapterPart, factor: number): { changed: NdArray; largest: number } {
-  const before = numbers(array);
+  const before = toF32(array);
   const sum = before.slice();
   addProduct(sum, part.b, part.a, part.rank, [part.rows, part.columns], factor);
   const largest = sum.reduce((most, v, i) => Math.max(most, Math.abs(v - before[i]!)), 0);
-  const data = array.dtype === 'f32' ? sum : array.dtype === 'f16' ? f32ToHalf(sum) : toBfloat(sum);
+  const data = array.dtype === 'f32' ? sum : array.dtype === 'f16' ? f32ToHalf(sum) : f32ToBfloat(sum);
   return { changed: { dtype: array.dtype, shape: array.shape, data }, largest };
-}
-
-/** Nearest bfloat16, ties to even. */
-function toBfloat(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
 }
 
 /** A folder of this package lists its files with checksums: those of the changed ones are written anew. */

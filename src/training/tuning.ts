@@ -3,6 +3,7 @@
 import { InputError, OrreryError, sizeOf } from '../base/index.ts';
 import { add, gemm, input, mul, reshape, type Tensor } from '../graph/index.ts';
 import type { WeightSpec, Weights } from '../nets/orrery/weights.ts';
+import { addProduct } from '../nets/text/lora.ts';
 
 /** Low-rank additions: W + (alpha/rank)·B·A. */
 export type LoraOptions = {
@@ -160,24 +161,4 @@ export function effectiveValues(
     out.set(key, sum);
   }
   return out;
-}
-
-/** W += factor·B·A for W [rows, columns], B [rows, rank], A [rank, columns]; W may be shaped otherwise, row-major. */
-export function addProduct(
-  w: Float32Array,
-  b: Float32Array,
-  a: Float32Array,
-  rank: number,
-  [rows, columns]: readonly [number, number],
-  factor: number,
-): void {
-  for (let i = 0; i < rows; i++) {
-    for (let k = 0; k < rank; k++) {
-      const f = factor * b[i * rank + k]!;
-      if (f === 0) continue;
-      const row = i * columns;
-      const from = k * columns;
-      for (let j = 0; j < columns; j++) w[row + j]! += f * a[from + j]!;
-    }
-  }
 }

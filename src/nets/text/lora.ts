@@ -38,12 +38,26 @@ export function mergeLora(w: NdArray, a: NdArray, b: NdArray, scale: number): Nd
     throw new OrreryError('model', `adapter of [${b.shape}] and [${a.shape}] does not fit a weight of [${w.shape}]`);
   }
   const merged = toF32(w).slice();
-  const [av, bv] = [toF32(a), toF32(b)];
-  for (let i = 0; i < out; i++) {
-    for (let r = 0; r < rank; r++) {
-      const factor = scale * bv[i * rank + r]!;
-      for (let j = 0; j < width; j++) merged[i * width + j]! += factor * av[r * width + j]!;
+  addProduct(merged, toF32(b), toF32(a), rank, [out, width], scale);
+  return f32(w.shape, merged);
+}
+
+/** W += factor·B·A for W [rows, columns], B [rows, rank], A [rank, columns]; W may be shaped otherwise, row-major. */
+export function addProduct(
+  w: Float32Array,
+  b: Float32Array,
+  a: Float32Array,
+  rank: number,
+  [rows, columns]: readonly [number, number],
+  factor: number,
+): void {
+  for (let i = 0; i < rows; i++) {
+    for (let k = 0; k < rank; k++) {
+      const f = factor * b[i * rank + k]!;
+      if (f === 0) continue;
+      const row = i * columns;
+      const from = k * columns;
+      for (let j = 0; j < columns; j++) w[row + j]! += f * a[from + j]!;
     }
   }
-  return f32(w.shape, merged);
 }
