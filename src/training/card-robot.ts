@@ -31,7 +31,10 @@ const name = (prefix: string, score: string): string =>
 export function robotScores(s: Scores): string[] {
   const row = (text: string, score: string, digits: number): string =>
     `| ${text} | ${COLUMNS.map(([prefix]) => number(s[name(prefix, score)], digits)).join(' | ')} |`;
-  const ratio = (score: string): string => number((s[score] ?? 0) / (s[name('untold', score)] ?? 1));
+  const ratio = (score: string): string => {
+    const [told, untold] = [s[score], s[name('untold', score)]];
+    return number(told === undefined || untold === undefined ? undefined : told / untold);
+  };
   return [
     `One sample per clip, nine frames given, ${number(s['clips'], 0)} held-out clips, ${number(s['movedObjects16'], 0)} of ${number(s['objects16'], 0)} visible objects moved by more than a third of their`,
     'diameter within 16 actions. The error is the distance of the object (found by its colour) from its true place in diameters, at most 2.',

@@ -58,14 +58,21 @@ export async function saveCheckpoint(
   return final;
 }
 
+/** Folder and record of the newest checkpoint of `dir`, or undefined when there is none. */
+export function newestRecord(dir: string): { folder: string; record: CheckpointRecord } | undefined {
+  const pointer = join(dir, 'latest');
+  if (!existsSync(pointer)) return undefined;
+  const folder = join(dir, readFileSync(pointer, 'utf8').trim());
+  return { folder, record: JSON.parse(readFileSync(join(folder, 'record.json'), 'utf8')) as CheckpointRecord };
+}
+
 /** The newest checkpoint of `dir`, or undefined when there is none. */
 export async function loadCheckpoint(
   dir: string,
 ): Promise<{ record: CheckpointRecord; state: TrainingState } | undefined> {
-  const pointer = join(dir, 'latest');
-  if (!existsSync(pointer)) return undefined;
-  const folder = join(dir, readFileSync(pointer, 'utf8').trim());
-  const record = JSON.parse(readFileSync(join(folder, 'record.json'), 'utf8')) as CheckpointRecord;
+  const newest = newestRecord(dir);
+  if (newest === undefined) return undefined;
+  const { folder, record } = newest;
   const file = openSafetensors(join(folder, 'state.safetensors'));
   const state: Record<string, Float32Array> = {};
   for (const n of STATE_NAMES) {

@@ -1,5 +1,5 @@
 // What a training costs before anything of it starts: parameters, work per step, memory, data, disk, hours. Nothing is written.
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type NdArray, randomStream, sizeOf } from '../base/index.ts';
 import { compile, countFlops, input, isInput, type Tensor, topologicalOrder } from '../graph/index.ts';
@@ -8,12 +8,12 @@ import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orre
 import { vocabularyOf } from '../nets/orrery/words.ts';
 import { availableMemory, estimateMemory, openRuntime, type Runtime } from '../runtime/index.ts';
 import { type LatentStats, WINDOW_FRAMES } from '../worlds/index.ts';
-import type { CheckpointRecord } from './checkpoint.ts';
+import { newestRecord } from './checkpoint.ts';
 import { type Clips, loadClips } from './clips.ts';
 import { windowsPerClip } from './latents.ts';
 import { parameterCount } from './optimizer.ts';
 import { type Recipe, readRecipe, type WorldRecipe } from './recipe.ts';
-import { requireSameShapes, weightsOfModel } from './start.ts';
+import { weightsOfModel } from './start.ts';
 import { stepGraphs } from './step.ts';
 import { tokenizerLoss } from './tasks/tokenizer.ts';
 import { nanoConfig, worldLoss } from './tasks/world.ts';
@@ -96,7 +96,6 @@ export async function estimateTraining(recipePath: string, options: EstimateOpti
   const { loss, perClip, latentBytes, encodeFlops } = lossOf(recipe, clips);
 
   const plan = planOf({ loss }, tuningOf(recipe, from));
-  if (from !== undefined) requireSameShapes(plan.all, from);
   const { accumulate = 1, optimizer } = recipe;
   const graphs = stepGraphs({ loss }, plan, { optimizer, accumulate });
   const flopsPerStep = countFlops(graphs[0]!) * accumulate;
@@ -106,8 +105,7 @@ export async function estimateTraining(recipePath: string, options: EstimateOpti
   const frameBytes = clips.frames * clips.height * clips.width * 3;
   const dataBytes = recipe.kind === 'world' ? latentBytes : clips.count * frameBytes;
 
-  const before = recordIn(folder);
-  const stepsDone = before?.step ?? 0;
+  const stepsDone = newestRecord(join(folder, 'checkpoints'))?.record.step ?? 0;
   const clipsToEncode = recipe.kind === 'world' ? clipsLeft(folder, clips.count, latentBytes) : 0;
   const seconds = options.gflops === undefined ? await timeSteps(graphs, options) : undefined;
   const gflops = options.gflops ?? flopsPerStep / accumulate / (seconds! * 1e9);
@@ -189,14 +187,6 @@ function encodeCost(config: OrreryTokenizerConfig, { height, width }: Clips): nu
   const z = encode(frames, config, weights);
   // The statistics also decode a little; one decoding per window bounds it.
   return countFlops({ z, y: decode(z, config, gridOf(config, WINDOW_FRAMES, height, width), weights) });
-}
-
-function recordIn(folder: string): CheckpointRecord | undefined {
-  const pointer = join(folder, 'checkpoints', 'latest');
-  if (!existsSync(pointer)) return undefined;
-  const name = readFileSync(pointer, 'utf8').trim();
-  if (!readdirSync(join(folder, 'checkpoints')).includes(name)) return undefined;
-  return JSON.parse(readFileSync(join(folder, 'checkpoints', name, 'record.json'), 'utf8')) as CheckpointRecord;
 }
 
 function clipsLeft(folder: string, clips: number, latentBytes: number): number {

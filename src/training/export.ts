@@ -25,7 +25,7 @@ import type { Clips } from './clips.ts';
 import type { Recipe } from './recipe.ts';
 import { scoreModel, scoreRobotModel } from './score.ts';
 import { writeSheet } from './sheet.ts';
-import { weightsOfModel } from './start.ts';
+import { requireSameStart, weightsOfModel } from './start.ts';
 import { nanoConfig } from './tasks/world.ts';
 import { effectiveValues, type Tuning, type WeightPlan, weightPlan } from './tuning.ts';
 
@@ -64,6 +64,8 @@ export async function trainedWeights(
   // A run that stops by itself is as good as its best validation.
   const hasBest = recipe.stop !== undefined && existsSync(join(folder, 'best', 'latest'));
   const { weights, record } = await averagedWeights(folder, plan.trained, hasBest ? 'best' : 'checkpoints');
+  // What was frozen is taken from the start model: another one would give a model that nobody trained.
+  requireSameStart(folder, record.from, from);
   if (plan.lora !== undefined) writeAdapter(join(folder, 'adapter.safetensors'), plan, weights, from!.name);
   return { weights: effectiveValues(plan, weights, from?.values ?? new Map()), record, plan };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { readRecipe } from './recipe.ts';
 import { startFrom } from './start.ts';
 import { dataOf, type TrainOptions, taskOf, tuningOf } from './train.ts';
-import { runTraining, type TrainerOptions, type TrainingTask } from './trainer.ts';
+import { hasDiverged, runTraining, type TrainerOptions, type TrainingTask } from './trainer.ts';
 
 export type RateEvent =
   | {
@@ -67,7 +67,7 @@ export async function* rateSweep(
       }
     } catch (error) {
       // A loss that is not a number ends the sweep like one that blew up.
-      if (!(error instanceof Error) || !/the loss is|gradient norm/.test(error.message)) throw error;
+      if (!hasDiverged(error)) throw error;
     }
     yield { type: 'found', lr: least.lr / 3, highest };
   } finally {

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { taskOf } from '../../test/fixtures/toy-task.ts';
+import { sizeOf } from '../base/index.ts';
+import { listWeights } from '../nets/orrery/weights.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { oneAtATime, runParallel } from './parallel.ts';
 import { runTraining, type TrainEvent } from './trainer.ts';
@@ -111,6 +113,21 @@ it('reaches the loss of one process with the same batch within 3 %', async () =>
     (await Promise.all([events(runParallel(taskOf(16), shared)), events(runParallel(taskOf(16), shared))])).flat(),
   );
   expect(two).toBeLessThan(1.03 * one);
+});
+
+it('goes on only from the start model that it began with', async () => {
+  const from = { name: 'one', sha256: '1'.repeat(64), values: new Map<string, Float32Array>() };
+  const specs = listWeights((w) => taskOf(8).loss(w));
+  for (const { key, shape } of specs) from.values.set(key, new Float32Array(sizeOf(shape)).fill(0.1));
+  await events(runParallel(taskOf(8), { ...options('from', 5), from }));
+  const other = { ...from, name: 'other', sha256: '2'.repeat(64) };
+  await expect(events(runParallel(taskOf(8), { ...options('from', 10), from: other }))).rejects.toThrow(
+    'this run began from one (111111111111…), the recipe now starts from other',
+  );
+});
+
+it('says so when it cannot write its claim, instead of waiting for ever', async () => {
+  await expect(oneAtATime(join(folder, 'nowhere', 'x.claim'), async () => 1)).rejects.toThrow('x.claim');
 });
 
 it('lets one process at a time do what cannot be shared', async () => {

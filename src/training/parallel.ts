@@ -16,12 +16,12 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { f32, OrreryError, throwIfAborted } from '../base/index.ts';
-import { makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
+import { diskError, makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
 import { openRuntime, type Runtime } from '../runtime/index.ts';
-import { type CheckpointRecord, saveCheckpoint } from './checkpoint.ts';
+import { type CheckpointRecord, newestRecord, saveCheckpoint } from './checkpoint.ts';
 import { groupArrays, parameterCount, type StateGroup, stateGroups, stateName, ungroup } from './optimizer.ts';
 import { emaDecay, learningRate } from './schedule.ts';
-import { startVector } from './start.ts';
+import { requireSameStart, startRecord, startVector } from './start.ts';
 import { loadStep, type RunStep } from './step.ts';
 import { planOf, type TrainEvent, type TrainerOptions, type TrainingTask, validationModel } from './trainer.ts';
 import { frozenName, type WeightPlan } from './tuning.ts';
@@ -40,7 +40,7 @@ export type ParallelOptions = {
 const LEASE_SECONDS = 20;
 
 type Vectors = Readonly<Record<string, Float32Array>>;
-type RoundRecord = Pick<CheckpointRecord, 'seconds' | 'best'> & { readonly loss: number };
+type RoundRecord = Pick<CheckpointRecord, 'seconds' | 'best'>;
 
 /**
  * Takes part in the training of `options.folder` until it is finished. The same call in several processes, here or on machines that
@@ -55,6 +55,8 @@ export async function* runParallel(
   const rounds = Math.ceil(steps / localSteps);
   const dir = join(folder, 'rounds');
   makeFolder(dir);
+  const saved = newestRecord(join(folder, 'checkpoints'));
+  if (saved !== undefined) requireSameStart(folder, saved.record.from, options.from);
   const plan = planOf(task, options);
   await using runtime = openRuntime({
     ...(options.device === undefined ? {} : { device: options.device }),
@@ -143,7 +145,7 @@ function publish(dir: string, round: number, vectors: Vectors, record: RoundReco
 async function firstRound(dir: string, total: number, start: () => Promise<Float32Array>): Promise<void> {
   if (newest(dir) < 0) {
     const p = await start();
-    publish(dir, 0, { p, ema: p, u: new Float32Array(total) }, { seconds: 0, best: undefined, loss: Number.NaN });
+    publish(dir, 0, { p, ema: p, u: new Float32Array(total) }, { seconds: 0, best: undefined });
   }
   const { p } = read(join(dir, nameOf(newest(dir)), 'weights.safetensors'));
   if (p!.length !== total) {
@@ -171,7 +173,8 @@ function claim(path: string, leaseSeconds: number): boolean {
   try {
     writeFileSync(path, '', { flag: 'wx' });
     return true;
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskError(error, 'write', path);
     const age = (Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())) / 1000;
     if (age < leaseSeconds) return false;
     // Two that find the same stale claim: both may work, and the same numbers are written twice.
@@ -251,7 +254,6 @@ async function openLocal(
       await set('ema', p!);
       await set('m', before?.['m'] ?? new Float32Array(total));
       await set('v', before?.['v'] ?? new Float32Array(total));
-      let sum = 0;
       const from = round * localSteps;
       const to = Math.min(steps, from + localSteps);
       for (let t = from; t < to; t++) {
@@ -262,7 +264,6 @@ async function openLocal(
         if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
           throw new OrreryError('data', `step ${t + 1}, slot ${slot}: the loss is ${loss}; lower the learning rate`);
         }
-        sum += loss;
         const secondsPerStep = (performance.now() - at) / 1000;
         const etaSeconds = (steps - t - 1) * secondsPerStep;
         yield { type: 'step', step: t + 1, steps, loss, gradNorm, lr, metrics, secondsPerStep, etaSeconds };
@@ -272,7 +273,6 @@ async function openLocal(
         p: await get('p'),
         m: await get('m'),
         v: await get('v'),
-        loss: Float32Array.of(sum / Math.max(1, to - from)),
         seconds: Float32Array.of((performance.now() - began) / 1000),
       });
     },
@@ -282,12 +282,11 @@ async function openLocal(
       const { p, ema, u } = read(join(here, 'weights.safetensors')) as Record<'p' | 'ema' | 'u', Float32Array>;
       const old = JSON.parse(readFileSync(join(here, 'record.json'), 'utf8')) as RoundRecord;
       const delta = new Float32Array(total);
-      let [loss, seconds] = [0, old.seconds];
+      let { seconds, best } = old;
       let last: Record<string, Float32Array> = {};
       for (let i = 0; i < slots; i++) {
         last = read(join(here, `slot-${i}.safetensors`));
         for (let k = 0; k < total; k++) delta[k]! += (p[k]! - last['p']![k]!) / slots;
-        loss += last['loss']![0]! / slots;
         seconds += last['seconds']![0]!;
       }
       const end = Math.min(steps, (round + 1) * localSteps);
@@ -300,7 +299,6 @@ async function openLocal(
         p[k]! -= outerRate * (outerMomentum * u[k]! + delta[k]!);
         ema[k] = keep * ema[k]! + (1 - keep) * p[k]!;
       }
-      let { best } = old;
       const isDue = Math.floor(end / options.validateEvery) > Math.floor((round * localSteps) / options.validateEvery);
       if (options.validates !== false && (isDue || end === steps)) {
         await set('ema', ema);
@@ -309,10 +307,10 @@ async function openLocal(
         if (isBest) best = { score: scores.score, step: end };
         yield { type: 'validation', step: end, scores, best: isBest };
       }
-      const record = { step: end, seconds, updates: end, best, recipe: options.recipe };
+      const record = { step: end, seconds, updates: end, best, ...startRecord(options.from), recipe: options.recipe };
       const state = { p, m: last['m']!, v: last['v']!, ema };
       yield { type: 'checkpoint', step: end, path: await saveCheckpoint(join(folder, 'checkpoints'), record, state) };
-      publish(dir, round + 1, { p, ema, u }, { seconds, best, loss });
+      publish(dir, round + 1, { p, ema, u }, { seconds, best });
       // The round before holds moments that were needed until now.
       rmSync(join(dir, nameOf(round - 1)), { recursive: true, force: true });
     },

@@ -7,7 +7,7 @@ import { makeFolder, openSafetensors } from '../formats/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import type { Init, WeightSpec } from '../nets/orrery/weights.ts';
 import type { LatentStats } from '../worlds/index.ts';
-import type { StartModel } from './checkpoint.ts';
+import type { CheckpointRecord, StartModel } from './checkpoint.ts';
 import { parameterCount } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -118,4 +118,19 @@ export function requireSameShapes(specs: readonly WeightSpec[], start: StartWeig
   if (shared.length === 0) {
     throw new OrreryError('data', `${start.name} has none of the recipe's weights: it is another kind of network`);
   }
+}
+
+/** What a run's record says of its start model. */
+export const startRecord = (from: StartWeights | undefined): Pick<CheckpointRecord, 'from'> =>
+  from === undefined ? {} : { from: { name: from.name, sha256: from.sha256 } };
+
+/** A run goes on only from the start model that it began with: frozen weights are part of its state. */
+export function requireSameStart(folder: string, began: StartModel | undefined, now: StartModel | undefined): void {
+  if (began?.sha256 === now?.sha256) return;
+  const name = (m: StartModel | undefined): string =>
+    m === undefined ? 'nothing' : `${m.name} (${m.sha256.slice(0, 12)}…)`;
+  throw new OrreryError(
+    'data',
+    `${folder}: this run began from ${name(began)}, the recipe now starts from ${name(now)}; use another folder or the old start model`,
+  );
 }

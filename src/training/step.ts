@@ -114,8 +114,8 @@ const zerosOf = (g: StateGroup): NdArray => f32(g.shape, new Float32Array(g.shap
 const namesOf = (session: Session): string[] =>
   session.graph.outputs.map((o) => o.name).filter((name) => !name.startsWith('next.'));
 
-/** A graph need not use every weight. */
-function usedOf(session: Session, all: Record<string, string>): Record<string, string> {
+/** The state of a session: a graph need not use every weight. */
+export function usedOf(session: Session, all: Record<string, string>): Record<string, string> {
   const used = new Set(session.graph.inputs.map((i) => i.name));
   return Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)));
 }

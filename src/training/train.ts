@@ -31,6 +31,9 @@ export type TrainOptions = {
 export async function* train(recipePath: string, options: TrainOptions = {}): AsyncGenerator<TrainEvent> {
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
+  if (recipe.parallel !== undefined && recipe.stop !== undefined) {
+    throw new InputError(`${recipePath}: stop`, { got: 'with parallel', need: 'one of the two', why: 'not made yet' });
+  }
   const from = recipe.from === undefined ? undefined : startFrom(recipe, folder);
   const prepare = (): Promise<TrainingTask> => taskOf(recipe, folder, dataOf(recipe, recipePath, options), options);
   if (recipe.parallel !== undefined) makeFolder(folder);
@@ -55,16 +58,7 @@ export async function* train(recipePath: string, options: TrainOptions = {}): As
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
   if (recipe.parallel === undefined) yield* runTraining(task, settings);
-  else {
-    if (recipe.stop !== undefined) {
-      throw new InputError(`${recipePath}: stop`, {
-        got: 'with parallel',
-        need: 'one of the two',
-        why: 'not made yet',
-      });
-    }
-    yield* runParallel(task, { ...settings, parallel: recipe.parallel });
-  }
+  else yield* runParallel(task, { ...settings, parallel: recipe.parallel });
 }
 
 /**

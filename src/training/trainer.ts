@@ -7,13 +7,7 @@ import { makeFolder } from '../formats/index.ts';
 import { compile, type Tensor } from '../graph/index.ts';
 import { listWeights, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
-import {
-  type CheckpointRecord,
-  loadCheckpoint,
-  type StartModel,
-  saveCheckpoint,
-  type TrainingState,
-} from './checkpoint.ts';
+import { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
 import {
   type AdamWOptions,
   groupArrays,
@@ -27,8 +21,8 @@ import {
   ungroup,
 } from './optimizer.ts';
 import { emaDecay, learningRate, type Schedule } from './schedule.ts';
-import { requireSameShapes, type StartWeights, startVector } from './start.ts';
-import { frozenInputs, loadStep } from './step.ts';
+import { requireSameShapes, requireSameStart, type StartWeights, startRecord, startVector } from './start.ts';
+import { frozenInputs, loadStep, usedOf } from './step.ts';
 import { frozenName, type Tuning, type WeightPlan, weightPlan } from './tuning.ts';
 
 /** What is trained: loss, data, start values and score. */
@@ -122,6 +116,10 @@ export type TrainEvent =
       readonly path: string;
     };
 
+/** Whether a training ended because its loss or gradient is no number any more. */
+export const hasDiverged = (error: unknown): boolean =>
+  error instanceof OrreryError && error.details['hasDiverged'] === true;
+
 /** Trains until `steps`, the time limit or the signal; yields events. Resumes from the newest checkpoint of the folder. */
 export async function* runTraining(task: TrainingTask, options: TrainerOptions): AsyncGenerator<TrainEvent> {
   const { folder, steps, schedule, signal, from, stop } = options;
@@ -175,7 +173,7 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       updates: step,
       best,
       ...(stop === undefined ? {} : { stale }),
-      ...(from === undefined ? {} : { from: { name: from.name, sha256: from.sha256 } }),
+      ...startRecord(from),
       recipe: options.recipe,
       ...(task.clips === undefined ? {} : { clips: task.clips }),
     };
@@ -201,6 +199,7 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       throw new OrreryError(
         'data',
         `step ${step}: the loss is ${loss}, the gradient norm ${gradNorm}; the last checkpoint is unharmed. Lower the learning rate in the recipe and run the same command again`,
+        { details: { hasDiverged: true } },
       );
     }
     log({ step, seconds, loss, gradNorm, lr, ...metrics });
@@ -268,22 +267,8 @@ export function validationModel(runtime: Runtime, groups: readonly StateGroup[],
         sessions.set(key, session);
       }
       const loaded = session;
-      // A graph need not use every weight.
-      const used = new Set(loaded.graph.inputs.map((i) => i.name));
-      const all = { ...stateInputs(groups, ['ema']), ...frozenInputs(plan) };
-      const state = Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)));
+      const state = usedOf(loaded, { ...stateInputs(groups, ['ema']), ...frozenInputs(plan) });
       return { run: (feeds) => loaded.run(feeds, { state }) };
     },
   };
-}
-
-/** A run goes on only from the start model that it began with: frozen weights are part of its state. */
-function requireSameStart(folder: string, began: StartModel | undefined, now: StartModel | undefined): void {
-  if (began?.sha256 === now?.sha256) return;
-  const name = (m: StartModel | undefined): string =>
-    m === undefined ? 'nothing' : `${m.name} (${m.sha256.slice(0, 12)}…)`;
-  throw new OrreryError(
-    'data',
-    `${folder}: this run began from ${name(began)}, the recipe now starts from ${name(now)}; use another folder or the old start model`,
-  );
 }

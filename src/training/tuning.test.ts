@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SHAPES, taskOf } from '../../test/fixtures/toy-task.ts';
 import { randomStream, sizeOf } from '../base/index.ts';
-import { loadCheckpoint } from './checkpoint.ts';
-import { averagedWeights } from './export.ts';
+import { addProduct } from '../nets/text/lora.ts';
+import { loadCheckpoint, type StartModel, saveCheckpoint } from './checkpoint.ts';
+import { averagedWeights, trainedWeights } from './export.ts';
 import { rateSweep } from './find-rate.ts';
+import type { Recipe } from './recipe.ts';
 import { emaDecay, powerExponent } from './schedule.ts';
-import type { StartWeights } from './start.ts';
+import { type StartWeights, weightsOfModel } from './start.ts';
 import { runTraining, type TrainEvent, type TrainerOptions, type TrainingTask } from './trainer.ts';
-import { addProduct, effectiveValues, fits, type Tuning, weightPlan } from './tuning.ts';
+import { effectiveValues, fits, type Tuning, weightPlan } from './tuning.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -155,6 +157,21 @@ describe('post-training', () => {
     const other = { ...startOf(), sha256: 'b'.repeat(64) };
     await expect(run(taskOf(), options('a', { from: other, tune: LORA, steps: 4 }))).rejects.toThrow(
       'this run began from start',
+    );
+  });
+
+  it('exports only with the start model that the run began with', async () => {
+    const spec = { key: 'new', shape: [4], init: { kind: 'zeros' } } as const;
+    const zeros = new Float32Array(4);
+    const exported = async (from: StartModel): Promise<unknown> => {
+      const record = { step: 1, seconds: 0, updates: 1, best: undefined, recipe: {}, from };
+      await saveCheckpoint(join(folder, 'checkpoints'), record, { p: zeros, m: zeros, v: zeros, ema: zeros });
+      return trainedWeights({ from: 'orrery-tokenizer' } as Recipe, folder, [spec]);
+    };
+    const { name, sha256 } = weightsOfModel('orrery-tokenizer');
+    await expect(exported({ name, sha256 })).resolves.toMatchObject({ record: { step: 1 } });
+    await expect(exported({ name, sha256: 'b'.repeat(64) })).rejects.toThrow(
+      'use another folder or the old start model',
     );
   });
 
