@@ -274,7 +274,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
 }
 
 /** Names of weights that are only ever picked from by rows, as embedding tables are. */
-function onlyGathered(tensors: readonly Tensor[]): ReadonlySet<string> {
+export function onlyGathered(tensors: readonly Tensor[]): ReadonlySet<string> {
   const picked = new Set<string>();
   const used = new Set<string>(tensors.flatMap(({ node }) => (isParam(node) ? [node.attrs.name] : [])));
   for (const node of topologicalOrder(tensors)) {

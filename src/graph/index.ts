@@ -5,6 +5,7 @@ export {
   type CompiledGraph,
   type CompileOptions,
   compile,
+  onlyGathered,
   optimise,
   type Target,
   type WeightSource,

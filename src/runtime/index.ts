@@ -11,4 +11,4 @@ export {
   type RuntimeOptions,
   type Session,
 } from './runtime.ts';
-export { openStaged, type StagedOptions } from './staged.ts';
+export { openStaged, STAGE_BYTES, type StagedOptions } from './staged.ts';

@@ -3,6 +3,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DTYPE_BYTES, type NdArray, sizeOf, throwIfAborted } from '../base/index.ts';
+import { blockBytes } from '../formats/index.ts';
 import {
   type CompiledGraph,
   type CompileOptions,
@@ -17,9 +18,12 @@ import type { LoadOptions, RunOptions, Runtime, Session } from './runtime.ts';
 export type StagedOptions = LoadOptions &
   Omit<CompileOptions, 'weights'> & {
     readonly weights: (name: string, type: TensorType) => WeightSource;
-    /** Bytes of weights in memory at a time. Default 600 MB. */
+    /** Bytes of weights in memory at a time. Default `STAGE_BYTES`. */
     readonly stageBytes?: number;
   };
+
+/** Bytes of weights in memory at a time. */
+export const STAGE_BYTES = 600e6;
 
 let serial = 0;
 
@@ -27,7 +31,7 @@ let serial = 0;
 export function openStaged(
   runtime: Runtime,
   outputs: Readonly<Record<string, Tensor>>,
-  { stageBytes = 600e6, folder, profile: _profile, isPacked, weights, ...options }: StagedOptions,
+  { stageBytes = STAGE_BYTES, folder, profile: _profile, isPacked, weights, ...options }: StagedOptions,
 ): Session {
   const sources = new Map<string, WeightSource>();
   const sourceOf = (name: string, type: TensorType): WeightSource => {
@@ -139,7 +143,7 @@ const isCut = (name: string): boolean => /^cut\.\d+$/.test(name);
 
 function storedBytes(source: WeightSource, type: TensorType): number {
   const size = sizeOf(type.shape);
-  if (source.kind === 'blocks') return (size * source.bits) / 8 + (size * 4) / source.blockSize;
+  if (source.kind === 'blocks') return blockBytes(1, size, source);
   if (source.kind === 'file') return source.length;
   return source.kind === 'value' ? size * DTYPE_BYTES[source.value.dtype] : 0;
 }

@@ -1,6 +1,7 @@
 // The request of a generation: one schema for flags, JSON files and the library. Names are snake_case in JSON.
 import { z } from 'zod';
 import { InputError, needOf, type SchemaIssue } from '../base/index.ts';
+import { WEIGHT_FORMS } from './cosmos/weight-form.ts';
 
 const MAX_PROMPT = 4000;
 
@@ -26,7 +27,7 @@ export const requestSchema = z.strictObject({
   /** Number of results; result i uses seed + i. */
   count: z.number().int().min(1).max(100).default(1),
   /** How a public model's weights are held: as stored, or rounded to 8 or 4 bits, which needs less memory. */
-  weights: z.enum(['stored', '8bit', '4bit']).default('stored'),
+  weights: z.enum(WEIGHT_FORMS).default('stored'),
   /** Leave prompt and input path out of the run record. */
   private: z.boolean().default(false),
 });

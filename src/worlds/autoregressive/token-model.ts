@@ -1,6 +1,7 @@
 // A loaded autoregressive model with its cache: sequences are fed in pieces, each piece one run, and give logits.
 // Keys and values stay in the runtime; a run returns only the new ones, which are appended there.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
+import { blockBytes } from '../../formats/index.ts';
 import { compile, input, slice, type Tensor, type TensorType, type WeightSource } from '../../graph/index.ts';
 import {
   type AutoregressiveConfig,
@@ -91,15 +92,18 @@ export function autoregressiveGraph(
   { tokens, past, text }: Pick<StepShape, 'tokens' | 'past' | 'text'> = { tokens: 1, past: 0, text: 1 },
 ): Record<string, Tensor> {
   const w = scoped(weights, 'model');
-  const outputs: Record<string, Tensor> = {};
-  if (config.cross !== undefined) {
-    const cache = crossCache(input('context', [1, text, config.cross.width]), config, w);
-    for (const [i, kv] of cache.entries()) {
-      if (kv !== undefined) Object.assign(outputs, { [`text.${i}.keys`]: kv.keys, [`text.${i}.values`]: kv.values });
-    }
-  }
+  const outputs = config.cross === undefined ? {} : textCache([1, text, config.cross.width], config, w);
   const shape = { batch: 1, tokens, past, text, oneRow: false };
   return { ...outputs, ...stepTensors(shape, config, w, config.cross !== undefined) };
+}
+
+/** Keys and values of a text [B, M, width] in each layer that looks at it. */
+function textCache(shape: readonly number[], config: AutoregressiveConfig, w: Weights): Record<string, Tensor> {
+  const outputs: Record<string, Tensor> = {};
+  for (const [i, kv] of crossCache(input('context', shape), config, w).entries()) {
+    if (kv !== undefined) Object.assign(outputs, { [`text.${i}.keys`]: kv.keys, [`text.${i}.values`]: kv.values });
+  }
+  return outputs;
 }
 
 /** Shapes of one run. */
@@ -164,7 +168,7 @@ function weightSizes(
     const source = weights(key, { dtype: 'f32', shape });
     const size = sizeOf(shape);
     if (source.kind === 'blocks') {
-      sizes.packed += (size * source.bits) / 8 + (4 * size) / source.blockSize;
+      sizes.packed += blockBytes(1, size, source);
       continue;
     }
     sizes.stored += source.kind === 'file' ? source.length : 4 * size;
@@ -254,14 +258,7 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     }
     text = count;
     const name = `text ${b} ${count}`;
-    const textCache = (): Record<string, Tensor> => {
-      const outputs: Record<string, Tensor> = {};
-      for (const [i, kv] of crossCache(input('context', context.shape), c, w).entries()) {
-        if (kv !== undefined) Object.assign(outputs, { [`text.${i}.keys`]: kv.keys, [`text.${i}.values`]: kv.values });
-      }
-      return outputs;
-    };
-    const loaded = await session(name, textCache, 'text cache');
+    const loaded = await session(name, () => textCache(context.shape, c, w), 'text cache');
     const keep = Object.fromEntries(loaded.graph.outputs.map((o) => [o.name, `${prefix}.${o.name}`]));
     for (const state of Object.values(keep)) stateNames.add(state);
     await loaded.run({ context }, { keep });

@@ -1,14 +1,21 @@
 // What a public model needs before it is opened: bytes in memory and on disk for each form of its weights, counted from its architecture.
 import { sizeOf } from '../../base/index.ts';
 import { BLOCK, blockBytes } from '../../formats/index.ts';
-import { blockWeights, cutStages, isParam, planMemory, type TensorType, topologicalOrder } from '../../graph/index.ts';
+import {
+  blockWeights,
+  cutStages,
+  isParam,
+  onlyGathered,
+  planMemory,
+  type TensorType,
+  topologicalOrder,
+} from '../../graph/index.ts';
+import { STAGE_BYTES } from '../../runtime/index.ts';
 import type { Outputs } from './networks.ts';
 import type { WeightForm } from './weight-form.ts';
 
 /** Node and ONNX Runtime with the code of this package, before a network is loaded. */
 const BASE_BYTES = 190e6;
-/** Weights in memory at a time when they are read in every run; as in `openStaged`. */
-const STAGE_BYTES = 600e6;
 /** Weights in blocks are packed in the kernels' order while parts of the file are still mapped: measured with 4 bits on the 7B shape. */
 const PACKED = 1.5;
 
@@ -42,6 +49,8 @@ export function networkNeed(outputs: Outputs, options: NeedOptions): Need {
     if (weights === 'stored' || !blocked.has(name)) return storedWidth * sizeOf(shape);
     return blockBytes(shape[0]!, sizeOf(shape.slice(1)), { bits: weights === '8bit' ? 8 : 4, blockSize: BLOCK });
   };
+  // Tables are read by rows where they lie.
+  const tables = onlyGathered(Object.values(outputs));
   const sizes = new Map<string, number>();
   /** Float32 forms that exist for a moment: one is used while the next is widened. */
   const wide: number[] = [0, 0];
@@ -49,7 +58,7 @@ export function networkNeed(outputs: Outputs, options: NeedOptions): Need {
     if (!isParam(node) || sizes.has(node.attrs.name)) continue;
     const { name, shape, dtype } = node.attrs;
     sizes.set(name, bytesOf(name, { shape, dtype }));
-    if (storedWidth === 2 && (weights === 'stored' || !blocked.has(name)) && shape.length >= 2 && !isTable(name)) {
+    if (storedWidth === 2 && (weights === 'stored' || !blocked.has(name)) && shape.length >= 2 && !tables.has(name)) {
       wide.push(4 * sizeOf(shape));
     }
   }
@@ -74,9 +83,6 @@ export function networkNeed(outputs: Outputs, options: NeedOptions): Need {
     peakBytes: BASE_BYTES + weightBytes + activationBytes,
   };
 }
-
-/** Tables are read by rows where they lie. */
-const isTable = (name: string): boolean => /tok_embeddings|token_embedder|shared\.weight/.test(name);
 
 const sum = (weights: ReadonlyMap<string, TensorType>, bytesOf: (name: string, type: TensorType) => number): number =>
   [...weights].reduce((n, [name, type]) => n + bytesOf(name, type), 0);
