@@ -160,17 +160,6 @@ async function* readInput(
   return frames.shape[0] >= CONTEXT ? frames.data.slice(-CONTEXT * each) : frames.data.slice(-each);
 }
 
-/** All portions in one array. */
-function joinFrames(parts: readonly Frames[], height: number, width: number): Frames {
-  const data = new Uint8Array(parts.reduce((n, p) => n + p.data.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    data.set(part.data, at);
-    at += part.data.length;
-  }
-  return { dtype: 'u8', shape: [data.length / (height * width * 3), height, width, 3], data };
-}
-
 async function* one(
   r: GenerateRequest,
   index: number,
@@ -186,11 +175,11 @@ async function* one(
   const count = r.frames ?? nano.window.frames;
   const total = stepsFor(given.length / each, count, nano.sampling, r.steps);
   const progress = { done: 0, total, began: performance.now() };
-  const parts: Frames[] = [];
+  const data = new Uint8Array(count * each);
   let made = 0;
   const add = (frames: Uint8Array): void => {
     const n = Math.min(frames.length / each, count - made);
-    if (n > 0) parts.push({ dtype: 'u8', shape: [n, height, width, 3], data: frames.subarray(0, n * each) });
+    data.set(frames.subarray(0, n * each), made * each);
     made += n;
   };
   add(given);
@@ -203,7 +192,7 @@ async function* one(
     joined.set(next, known.length);
     known = joined.slice(-CONTEXT * each);
   }
-  const checked = await guardFrames(joinFrames(parts, height, width), 'frames', fps, options);
+  const checked = await guardFrames({ dtype: 'u8', shape: [count, height, width, 3], data }, 'frames', fps, options);
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, videoName(r, index));
   const comment = JSON.stringify({
@@ -218,7 +207,7 @@ async function* one(
   await encodeMp4(checked, { path, fps, metadata: { comment }, ...stop });
   writeFileSync(
     path.replace(/\.mp4$/, '.png'),
-    await contactSheet([{ frames: spread([checked], 8) }], { cellWidth: width }),
+    await contactSheet([{ frames: spread(checked, 8) }], { cellWidth: width }),
   );
   const seconds = (performance.now() - began) / 1000;
   const done = {
@@ -237,15 +226,13 @@ async function* one(
 }
 
 /** `n` frames, evenly spread from the first to the last. */
-function spread(parts: readonly Frames[], n: number): Frames {
-  const views = parts.flatMap(({ shape: [count, height, width], data }) =>
-    Array.from({ length: count }, (_, i) => data.subarray(i * height * width * 3, (i + 1) * height * width * 3)),
-  );
-  const count = Math.min(n, views.length);
-  const [, height, width] = parts[0]!.shape;
-  const out = new Uint8Array(count * height * width * 3);
+function spread({ shape: [total, height, width], data }: Frames, n: number): Frames {
+  const count = Math.min(n, total);
+  const each = height * width * 3;
+  const out = new Uint8Array(count * each);
   for (let i = 0; i < count; i++) {
-    out.set(views[Math.round((i * (views.length - 1)) / Math.max(1, count - 1))]!, i * height * width * 3);
+    const from = Math.round((i * (total - 1)) / Math.max(1, count - 1)) * each;
+    out.set(data.subarray(from, from + each), i * each);
   }
   return { dtype: 'u8', shape: [count, height, width, 3], data: out };
 }
