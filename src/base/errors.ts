@@ -83,7 +83,10 @@ export function needOf(issue: SchemaIssue): string {
   if (issue.code === 'too_small') return `${beyond('least')} ${issue.minimum}${unit}`;
   if (issue.code === 'too_big') return `${beyond('most')} ${issue.maximum}${unit}`;
   if (issue.code === 'invalid_value') return `one of ${issue.values?.map(String).join(', ')}`;
-  if (issue.code === 'invalid_type') return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`;
+  if (issue.code === 'invalid_type') {
+    if (issue.expected === 'int') return 'a whole number';
+    return `${/^[aeiou]/.test(String(issue.expected)) ? 'an' : 'a'} ${issue.expected}`;
+  }
   return issue.message;
 }
 

@@ -60,30 +60,30 @@ export function plainNumberOption(flags: string, text: string): Option {
   });
 }
 
-/** `--weights stored|8bit|4bit`. */
-export function weightsOption(): Option {
-  return new Option('--weights <form>', 'public models: stored, 8bit or 4bit weights').argParser((value) => {
-    if (value !== 'stored' && value !== '8bit' && value !== '4bit') {
-      throw new InputError(
-        '--weights',
-        { got: value, need: 'stored, 8bit or 4bit', why: 'orrery doctor says what fits here' },
-        'usage',
-      );
-    }
-    return value;
+/** A flag whose value is one of a few names. @param why where to find out which */
+function nameOption(flags: string, text: string, names: readonly string[], why: string): Option {
+  const option = new Option(flags, text);
+  return option.argParser((value: string) => {
+    if (names.includes(value)) return value;
+    const need = `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]}`;
+    throw new InputError(option.long ?? flags, { got: value, need, why }, 'usage');
   });
 }
 
+/** `--weights stored|8bit|4bit`. */
+export const weightsOption = (): Option =>
+  nameOption(
+    '--weights <form>',
+    'public models: stored, 8bit or 4bit weights',
+    ['stored', '8bit', '4bit'],
+    'orrery doctor says what fits here',
+  );
+
 /** `--device cpu|webgpu|cuda`. */
-export function deviceOption(): Option {
-  return new Option('--device <name>', 'where networks run: cpu, webgpu or cuda (default cpu)').argParser((value) => {
-    if (value !== 'cpu' && value !== 'webgpu' && value !== 'cuda') {
-      throw new InputError(
-        '--device',
-        { got: value, need: 'cpu, webgpu or cuda', why: 'orrery doctor tries them' },
-        'usage',
-      );
-    }
-    return value;
-  });
-}
+export const deviceOption = (): Option =>
+  nameOption(
+    '--device <name>',
+    'where networks run: cpu, webgpu or cuda (default cpu)',
+    ['cpu', 'webgpu', 'cuda'],
+    'orrery doctor tries them',
+  );

@@ -1,9 +1,11 @@
 // A video or picture file through the post-guard: one pass looks at frames and finds faces, a second one writes the video with faces
 // hidden. Only boxes are kept between the passes, never the whole video.
-import { type GuardCheck, type GuardDecision, type GuardFrames, InputError, throwIfAborted } from '../base/index.ts';
+import { resolve } from 'node:path';
+import { type GuardDecision, type GuardFrames, InputError, throwIfAborted } from '../base/index.ts';
 import { writeFileAtomic } from '../formats/index.ts';
 import { decodeVideo, encodeImage, encodeMp4, type Frames, probe, readImage, type VideoInfo } from '../media/index.ts';
 import type { FaceBox } from '../nets/index.ts';
+import { logDecision } from './decision-log.ts';
 import { blurFaces } from './faces/blur.ts';
 import { detectFaces } from './faces/detector.ts';
 import { openFaceDetector } from './faces/open-detector.ts';
@@ -39,7 +41,7 @@ export type GuardVideoEvent =
 /** Checks a video and writes it with faces hidden. */
 export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<GuardVideoEvent> {
   const { input, output, policy, signal } = options;
-  if (output !== undefined && output === input) {
+  if (output !== undefined && resolve(output) === resolve(input)) {
     throw new InputError('output', { got: output, need: 'another file than the input' });
   }
   const media = signal === undefined ? {} : { signal };
@@ -77,7 +79,7 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
       }
     } catch (error) {
       if (signal?.aborted === true) throw error;
-      problem = `cannot decode ${input}: ${error instanceof Error ? error.message : String(error)}`;
+      problem = `cannot look at ${input}: ${error instanceof Error ? error.message : String(error)}`;
     }
     if (frames === 0 && problem === undefined && contents.every((c) => c.isAllowed)) problem = 'there are no frames';
     const findings: FrameFindings = {
@@ -90,6 +92,8 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
     const first = await decide([fixed('frames', judgeFindings(findings, policy.frames))], undefined, policy, signal);
     const faces = await decide([fixed('faces', faceAnswer(choice, found))], undefined, policy, signal);
     const decision = joinDecisions([first, ...contents, faces]);
+    if (policy.log !== undefined)
+      logDecision(decision, [], { path: policy.log, policy: policy.name, isPrivate: policy.private });
     const counted = found.reduce((n, list) => n + list.length, 0);
     if (!decision.isAllowed || output === undefined) {
       yield { type: 'done', decision, frames, faces: counted, hidden: 0, secondsLook };
@@ -157,7 +161,7 @@ function decide<T>(
   subject: T,
   policy: GuardPolicy,
   signal: AbortSignal | undefined,
-): Promise<GuardDecision & { readonly checks: readonly GuardCheck[] }> {
+): Promise<GuardDecision> {
   return runCheckers(checkers, subject, {
     stage: 'post',
     subject: 'video',

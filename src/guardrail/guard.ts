@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GuardCheck, GuardDecision, GuardFrameOptions, GuardFrames, Guardrail, GuardText } from '../base/index.ts';
-import { openModelFolder } from '../hub/index.ts';
+import { type ModelFolder, openModelFolder } from '../hub/index.ts';
 import { logDecision } from './decision-log.ts';
 import { decoderChecker } from './decoders/decoder-checker.ts';
 import { blurFaces } from './faces/blur.ts';
@@ -16,6 +16,7 @@ import { DEFAULT_POLICY, type GuardPolicy, parsePolicy } from './policy.ts';
 import { type Answer, type Checker, joinDecisions, runCheckers } from './runner.ts';
 import { parseBlocklist } from './text/blocklist.ts';
 import { openPromptClassifier } from './text/prompt-classifier.ts';
+import type { ReadingKnowledge } from './text/read.ts';
 import { blocklistChecker, classifierChecker, type ReadText, readOnce } from './text/text-checkers.ts';
 
 /** Opens the guardrail of a policy. Default: the policy of the shipped models. */
@@ -104,42 +105,33 @@ async function openTextStage(policy: GuardPolicy): Promise<TextStage> {
   const disposers: (() => Promise<void>)[] = [];
   const unread = (text: string): ReadText => ({ text, words: () => [], concepts: () => [] });
   const dispose = async (): Promise<void> => void (await Promise.all(disposers.map((d) => d())));
-  let folder: ReturnType<typeof openModelFolder>;
-  let knowledge: ReturnType<typeof loadKnowledge>;
-  const needsModel = policy.text.some((name) => name === 'blocklist' || name === 'classifier');
-  try {
-    if (!needsModel) throw new Error('not needed');
-    folder = openModelFolder(policy.model);
-    knowledge = loadKnowledge(folder.dir);
-  } catch (error) {
-    const checkers = policy.text.map((name) =>
-      name === 'blocklist' || name === 'classifier' ? broken(name, error) : openDecoder(name, policy, disposers),
-    );
-    return { checkers, read: unread, dispose };
-  }
-  const checkers: Checker<ReadText>[] = [];
-  for (const name of policy.text) {
-    try {
-      if (name === 'blocklist') {
-        const shipped = policy.useShippedLists ? [join(folder.dir, KNOWLEDGE_FILES.blocklist)] : [];
-        const files = [...shipped, ...policy.lists].map((source) => ({ text: readFileSync(source, 'utf8'), source }));
-        checkers.push(blocklistChecker(parseBlocklist(files), knowledge, folder.record.name));
-      } else if (name === 'classifier') {
-        const classifier = await openPromptClassifier(folder, knowledge);
-        disposers.push(() => classifier.dispose());
-        const { threshold, thresholds } = policy;
-        checkers.push(
-          classifierChecker(classifier, {
-            ...(threshold === undefined ? {} : { threshold }),
-            ...(thresholds === undefined ? {} : { thresholds: thresholds as Record<string, number> }),
-          }),
-        );
-      } else checkers.push(openDecoder(name, policy, disposers));
-    } catch (error) {
-      checkers.push(broken(name, error));
+  let model: { readonly folder: ModelFolder; readonly knowledge: ReadingKnowledge } | undefined;
+  const openModel = (): NonNullable<typeof model> => {
+    if (model !== undefined) return model;
+    const folder = openModelFolder(policy.model);
+    model = { folder, knowledge: loadKnowledge(folder.dir) };
+    return model;
+  };
+  const open = async (name: GuardPolicy['text'][number]): Promise<Checker<ReadText>> => {
+    if (name !== 'blocklist' && name !== 'classifier') return openDecoder(name, policy, disposers);
+    const { folder, knowledge } = openModel();
+    if (name === 'blocklist') {
+      const shipped = policy.useShippedLists ? [join(folder.dir, KNOWLEDGE_FILES.blocklist)] : [];
+      const files = [...shipped, ...policy.lists].map((source) => ({ text: readFileSync(source, 'utf8'), source }));
+      return blocklistChecker(parseBlocklist(files), knowledge, folder.record.name);
     }
-  }
-  return { checkers, read: (text) => readOnce(text, knowledge), dispose };
+    const classifier = await openPromptClassifier(folder, knowledge);
+    disposers.push(() => classifier.dispose());
+    const { threshold, thresholds } = policy;
+    return classifierChecker(classifier, {
+      ...(threshold === undefined ? {} : { threshold }),
+      ...(thresholds === undefined ? {} : { thresholds: thresholds as Record<string, number> }),
+    });
+  };
+  const checkers: Checker<ReadText>[] = [];
+  for (const name of policy.text) checkers.push(await open(name).catch((error) => broken(name, error)));
+  const knowledge = model?.knowledge;
+  return { checkers, read: (text) => (knowledge === undefined ? unread(text) : readOnce(text, knowledge)), dispose };
 }
 
 function openDecoder(
@@ -210,9 +202,9 @@ async function editFaces(
       if (faces.kind === 'broken') return { verdict: 'error', reason: faces.reason };
       if (faces.kind !== 'ready') return { verdict: 'not-configured', reason: faces.reason };
       const [t, height, width] = given.shape;
-      // Nobody can be recognised in so few pixels, and the detector would see faces in balls.
+      // In frames this small the detector sees faces in balls, so nothing is looked at; a face that fills one stays visible.
       if (Math.min(width, height) < LEAST_SIDE)
-        return { verdict: 'safe', reason: 'frames too small to show a recognisable face' };
+        return { verdict: 'safe', reason: `frames under ${LEAST_SIDE} pixels are not looked at` };
       const each = height * width * 3;
       const looked = Array.from({ length: t }, (_, i) => {
         const isLooked = i % policy.faces.every === 0 || i === t - 1;

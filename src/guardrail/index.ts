@@ -26,7 +26,6 @@ export {
   type FlashMeter,
   type FrameFindings,
   flashMeter,
-  hasBadNumbers,
 } from './frames/frame-checks.ts';
 export { openGuardrail } from './guard.ts';
 export { type GuardVideoEvent, type GuardVideoOptions, guardVideo } from './guard-video.ts';

@@ -31,6 +31,7 @@ test.each([
   ['no name', {}, /name/],
   ['a bad name', { name: 'Mine!' }, /name: .*small letters, digits and dashes/],
   ['an unknown key', { name: 'a', treshold: 0.5 }, /treshold/],
+  ['an unknown key of a part', { name: 'a', faces: { modee: 1 } }, /faces\.modee: .*one of mode, detector, weights/],
   ['a threshold above one', { name: 'a', threshold: 7 }, /threshold: got 7/],
   ['no text checker', { name: 'a', text: [] }, /text: .*at least one text checker/],
   ['an unknown checker', { name: 'a', text: ['magic'] }, /text\.0/],
@@ -45,8 +46,8 @@ test.each([
     { name: 'a', optional: { classifier: 'it is slow on our machine' } },
     /optional\.classifier/,
   ],
-  ['a list instead of an object', [], /policy/],
-  ['null', null, /policy/],
+  ['a list instead of an object', [], /policy: .*need an object/],
+  ['null', null, /policy: .*need an object/],
 ])('%s is named', (_, value, message) => {
   expect(() => parsePolicy(value, 'policy.json')).toThrow(message);
 });

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
-import { InputError, OrreryError } from '../base/index.ts';
+import { InputError, needOf, OrreryError, type SchemaIssue } from '../base/index.ts';
 import { CATEGORY_CODES } from './categories.ts';
 
 const share = z.number().min(0).max(1);
@@ -107,6 +107,18 @@ export const DEFAULT_POLICY: z.input<typeof policySchema> = {
   },
 };
 
+/** Keys of the part of the schema at a path. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+  let part: unknown = policySchema;
+  for (const key of [...path, undefined]) {
+    while (part instanceof z.ZodOptional || part instanceof z.ZodPrefault) part = part.unwrap();
+    if (!(part instanceof z.ZodObject)) return [];
+    if (key === undefined) return Object.keys(part.shape);
+    part = (part.shape as Record<PropertyKey, unknown>)[key];
+  }
+  return [];
+}
+
 /** Checks a policy. Paths in it are taken relative to `base`. */
 export function parsePolicy(value: unknown, source = 'policy', base = process.cwd()): GuardPolicy {
   const parsed = policySchema.safeParse(value);
@@ -116,8 +128,8 @@ export function parsePolicy(value: unknown, source = 'policy', base = process.cw
     const where = [...issue.path, ...(unknown === undefined ? [] : [unknown])].join('.') || 'policy';
     const got = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value);
     throw new InputError(`${source}: ${where}`, {
-      got: unknown === undefined ? got : unknown,
-      need: unknown === undefined ? issue.message : `one of ${Object.keys(policySchema.shape).join(', ')}`,
+      got: unknown ?? got,
+      need: unknown === undefined ? needOf(issue as SchemaIssue) : `one of ${keysAt(issue.path).join(', ')}`,
     });
   }
   const policy = parsed.data;
@@ -160,7 +172,10 @@ export function readPolicy(path: string): GuardPolicy {
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new OrreryError('data', `${path}: no such policy file`, { cause });
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new OrreryError('data', `${path}: ${isMissing ? 'no such policy file' : (cause as Error).message}`, {
+      cause,
+    });
   }
   let value: unknown;
   try {

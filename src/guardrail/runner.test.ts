@@ -121,3 +121,10 @@ test('joined decisions: the first block decides, every check is kept', async () 
   expect(joined).toMatchObject({ isAllowed: false, category: 'O1', score: 1 });
   expect(joined.checks).toHaveLength(3);
 });
+
+test('a category that the policy lets through does not hide another one that was found', async () => {
+  const both = says('list', { verdict: 'unsafe', category: 'O12', also: ['O12', 'O4'], reason: '' });
+  const decisionOf = (allow: string[]) => runCheckers([both], 'x', { ...options, allow: new Set(allow) });
+  expect(await decisionOf(['O12'])).toMatchObject({ isAllowed: false, category: 'O4' });
+  expect(await decisionOf(['O12', 'O4'])).toMatchObject({ isAllowed: true });
+});

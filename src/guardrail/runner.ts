@@ -13,6 +13,8 @@ import { describeCategory } from './categories.ts';
 export type Answer = {
   readonly verdict: GuardVerdict;
   readonly category?: GuardCategory;
+  /** More categories that were found: they decide when the policy lets `category` through. */
+  readonly also?: readonly GuardCategory[];
   readonly score?: number;
   readonly reason: string;
 };
@@ -75,6 +77,8 @@ export async function runCheckers<T>(
 function letThrough(answer: Answer, allow: ReadonlySet<string> | undefined): Answer {
   if (answer.verdict !== 'unsafe' || answer.category === undefined || allow?.has(answer.category) !== true)
     return answer;
+  const category = answer.also?.find((c) => !allow.has(c));
+  if (category !== undefined) return { ...answer, category };
   return { ...answer, verdict: 'safe', reason: `${answer.category} is allowed by the policy` };
 }
 

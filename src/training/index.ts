@@ -9,7 +9,14 @@ export { cacheLatents, latentsBeside } from './latents.ts';
 export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
 export { type ParallelOptions, runParallel } from './parallel.ts';
 export { type PrincipalComponents, principalComponents } from './pca.ts';
-export { parseRecipe, type Recipe, readRecipe, type TokenizerRecipe, type WorldRecipe } from './recipe.ts';
+export {
+  optimizerSettings,
+  parseRecipe,
+  type Recipe,
+  readRecipe,
+  type TokenizerRecipe,
+  type WorldRecipe,
+} from './recipe.ts';
 export { emaDecay, learningRate, type Schedule } from './schedule.ts';
 export { scoreModel } from './score.ts';
 export { type StartWeights, weightsOfModel } from './start.ts';

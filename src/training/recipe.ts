@@ -15,6 +15,15 @@ const tuning = z.strictObject({
   train: patterns.optional(),
 });
 
+/** AdamW as recipes name it. */
+export const optimizerSettings = z.strictObject({
+  beta1: z.number().min(0).max(1),
+  beta2: z.number().min(0).max(1),
+  eps: positive,
+  weightDecay: z.number().min(0),
+  clip: positive,
+});
+
 const common = {
   name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
   /** Name of the data set (its specification lies beside the recipe) or path of its folder. */
@@ -54,13 +63,7 @@ const common = {
     floor: z.number().min(0).max(1),
     ema: z.union([z.number().min(0).max(1), z.strictObject({ power: z.number().positive().max(0.28) })]),
   }),
-  optimizer: z.strictObject({
-    beta1: z.number().min(0).max(1),
-    beta2: z.number().min(0).max(1),
-    eps: positive,
-    weightDecay: z.number().min(0),
-    clip: positive,
-  }),
+  optimizer: optimizerSettings,
   validateEvery: count,
   validationClips: count,
   checkpointSeconds: positive,

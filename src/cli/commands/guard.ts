@@ -1,4 +1,5 @@
 // `orrery guard …`: checks prompts and videos, hides faces, measures the guard, trains its parts.
+import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import type { GuardPolicy, RedteamResult } from '../../guardrail/index.ts';
 import { wholeOption } from '../options.ts';
@@ -59,8 +60,6 @@ function promptCommand(session: Session): Command {
       } as const;
       const rows = flags.jsonl === undefined ? [single] : readPromptRows(flags.jsonl);
       await using guard = await openGuardrail(policy);
-      // The first check pays for lazy tables.
-      await guard.checkTexts([{ subject: 'warm-up', text: 'a red ball' }]);
       let blocked = 0;
       let count = 0;
       for await (const result of checkRows(guard, rows, session.signal)) {
@@ -137,7 +136,6 @@ function redteamCommand(session: Session): Command {
           ? guardrail.generatedRows(guardrail.readBlocks(corpusFolder()), flags.generate!, flags.seed ?? 1)
           : guardrail.readPromptRows(file);
       await using guard = await guardrail.openGuardrail(policy);
-      await guard.checkTexts([{ subject: 'warm-up', text: 'a red ball' }]);
       const results: RedteamResult[] = [];
       for await (const result of guardrail.checkRows(guard, rows, session.signal)) {
         results.push(result);
@@ -222,6 +220,9 @@ function trainCommand(session: Session): Command {
     });
 }
 
+/** Side of the frame that tries a policy, large enough for the face detector to look at it. */
+const SIDE = 256;
+
 function policyCommand(session: Session): Command {
   const command = new Command('policy')
     .description('look at policy files')
@@ -237,7 +238,11 @@ function policyCommand(session: Session): Command {
       const policy = readPolicy(file);
       await using guard = await openGuardrail(policy);
       const text = await guard.checkTexts([{ subject: 'prompt', text: 'a red ball rolls down a ramp' }]);
-      const frame = { dtype: 'u8', shape: [1, 64, 64, 3], data: new Uint8Array(64 * 64 * 3).fill(128) } as const;
+      const frame = {
+        dtype: 'u8',
+        shape: [1, SIDE, SIDE, 3],
+        data: new Uint8Array(SIDE * SIDE * 3).fill(128),
+      } as const;
       const { frames: _, ...video } = await guard.checkFrames(frame, { subject: 'frames', fps: 24 });
       const checks = [...text.checks, ...video.checks];
       if (json)
@@ -260,5 +265,5 @@ function policyCommand(session: Session): Command {
 
 /** The building blocks that ship with the package. */
 function corpusFolder(): string {
-  return new URL('../../../../recipes/guard-corpus', import.meta.url).pathname;
+  return fileURLToPath(new URL('../../../../recipes/guard-corpus', import.meta.url));
 }

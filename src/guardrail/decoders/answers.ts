@@ -18,17 +18,26 @@ function lines(answer: string): string[] {
     .filter((line) => line !== '');
 }
 
-/** Aegis: LlamaGuard with the defensive adapter; codes O1…O13. */
-export function parseAegis(answer: string): Answer {
+/** A line `safe` or `unsafe`, then for the latter a line of codes. */
+function parseCodes(answer: string, categoryOf: (code: string) => GuardCategory | undefined): Answer {
   const [first = '', codes = ''] = lines(answer);
   if (first.toLowerCase() === 'safe') return { verdict: 'safe', reason: 'safe' };
   if (first.toLowerCase() !== 'unsafe') return error(first === '' ? 'nothing' : 'something else');
-  const code = codes
-    .split(',')
-    .map((c) => c.trim().toUpperCase())
-    .find((c) => (CATEGORY_CODES as readonly string[]).includes(c));
-  return { verdict: 'unsafe', category: (code ?? '-') as GuardCategory, reason: 'unsafe' };
+  return unsafe(
+    codes.split(',').map((c) => categoryOf(c.trim().toUpperCase())),
+    'unsafe',
+  );
 }
+
+/** The first class that is known decides; the others count when the policy lets that one through. */
+function unsafe(found: readonly (GuardCategory | undefined)[], reason: string): Answer {
+  const [category = '-', ...also] = found.filter((c) => c !== undefined);
+  return { verdict: 'unsafe', category, also, reason };
+}
+
+/** Aegis: LlamaGuard with the defensive adapter; codes O1…O13. */
+export const parseAegis = (answer: string): Answer =>
+  parseCodes(answer, (code) => CATEGORY_CODES.find((c) => c === code));
 
 /** Classes S1…S14 of Llama Guard 3. */
 const LLAMA_GUARD: Readonly<Record<string, GuardCategory>> = {
@@ -49,16 +58,7 @@ const LLAMA_GUARD: Readonly<Record<string, GuardCategory>> = {
 };
 
 /** Llama Guard 3: like Aegis with its own codes. */
-export function parseLlamaGuard(answer: string): Answer {
-  const [first = '', codes = ''] = lines(answer);
-  if (first.toLowerCase() === 'safe') return { verdict: 'safe', reason: 'safe' };
-  if (first.toLowerCase() !== 'unsafe') return error(first === '' ? 'nothing' : 'something else');
-  const code = codes
-    .split(',')
-    .map((c) => LLAMA_GUARD[c.trim().toUpperCase()])
-    .find((c) => c !== undefined);
-  return { verdict: 'unsafe', category: code ?? '-', reason: 'unsafe' };
-}
+export const parseLlamaGuard = (answer: string): Answer => parseCodes(answer, (code) => LLAMA_GUARD[code]);
 
 /** Classes of Qwen3Guard by their first word or words. */
 const QWEN: readonly (readonly [RegExp, GuardCategory])[] = [
@@ -82,6 +82,8 @@ export function parseQwenGuard(answer: string, controversial: 'block' | 'allow' 
     return { verdict: 'safe', reason: 'controversial, which the policy allows' };
   }
   const names = (/^\s*Categories:\s*(.+)$/im.exec(answer)?.[1] ?? '').split(',').map((n) => n.trim());
-  const category = names.map((n) => QWEN.find(([pattern]) => pattern.test(n))?.[1]).find((c) => c !== undefined);
-  return { verdict: 'unsafe', category: category ?? '-', reason: label };
+  return unsafe(
+    names.map((n) => QWEN.find(([pattern]) => pattern.test(n))?.[1]),
+    label,
+  );
 }

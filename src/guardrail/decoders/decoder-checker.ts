@@ -14,6 +14,7 @@ export function decoderChecker(
   settings: GuardPolicy['decoder'],
 ): { readonly checker: Checker<ReadText>; dispose(): Promise<void> } {
   let opened: Promise<GuardDecoder> | undefined;
+  let template: string | undefined;
   const parse = (answer: string): Answer => {
     if (kind === 'aegis') return parseAegis(answer);
     return kind === 'llama-guard' ? parseLlamaGuard(answer) : parseQwenGuard(answer, settings?.controversial);
@@ -27,7 +28,7 @@ export function decoderChecker(
           return { verdict: 'not-configured', reason: `${kind} has no model; set decoder.folder in the policy` };
         }
         opened ??= openGuardDecoder(settings);
-        const template = settings.template === undefined ? undefined : readTemplate(settings.template);
+        if (settings.template !== undefined) template ??= readTemplate(settings.template);
         return parse(await (await opened).answer(guardPrompt(kind, text, template), signal));
       },
     },

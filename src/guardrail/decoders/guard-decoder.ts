@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { f32, type NdArray, OrreryError, throwIfAborted } from '../../base/index.ts';
+import { type NdArray, OrreryError, throwIfAborted, zeros } from '../../base/index.ts';
 import { compile } from '../../graph/index.ts';
 import {
   CACHE_NAMES,
@@ -109,8 +109,7 @@ async function decode(
 ): Promise<number[]> {
   const arrays = Array.from({ length: config.layers }, (_, i) => [CACHE_NAMES.keys(i), CACHE_NAMES.values(i)]).flat();
   const shape = [1, capacity, config.kvHeads, config.headWidth];
-  for (const name of arrays)
-    await runtime.setState(name, f32(shape, new Float32Array(shape.reduce((a, b) => a * b, 1))));
+  for (const name of arrays) await runtime.setState(name, zeros('f32', shape));
   const state = Object.fromEntries(arrays.map((name) => [name, name]));
   const keep = Object.fromEntries(arrays.map((name) => [CACHE_NAMES.next(name), name]));
   const extend = async (tokens: readonly number[], start: number): Promise<number> => {

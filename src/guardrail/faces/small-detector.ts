@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { f32, type NdArray, OrreryError } from '../../base/index.ts';
+import { f32, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
 import { compile, input } from '../../graph/index.ts';
 import { resizeFrames } from '../../media/index.ts';
 import { decodeSmallFaces, namedWeights, SMALL_FACE_MEAN, smallFaceNet } from '../../nets/index.ts';
@@ -36,7 +36,7 @@ function readWeights(folder: string): Map<string, NdArray> {
   const weights = new Map<string, NdArray>();
   let at = 0;
   for (const { name, shape, quantization } of manifest[0].weights) {
-    const size = shape.reduce((a, b) => a * b, 1);
+    const size = sizeOf(shape);
     if (at + size > bytes.length)
       throw new OrreryError('model', `${file}.bin is cut off; install ${SMALL_DETECTOR_PACKAGE} again`);
     const values = Float32Array.from(bytes.subarray(at, at + size), (v) => v * quantization.scale + quantization.min);

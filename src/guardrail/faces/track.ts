@@ -5,7 +5,7 @@ import { type FaceBox, overlap } from '../../nets/index.ts';
 export type TrackOptions = {
   /** Longest gap that is filled, and frames that a face stays hidden before it was first and after it was last seen. */
   readonly hold: number;
-  /** Frames between two looks; gaps up to this are no gaps. */
+  /** Frames from one look to the next; gaps up to this are no gaps, and a face stays hidden for as long at least. */
   readonly every: number;
 };
 
@@ -37,7 +37,9 @@ export function smoothFaces(found: readonly (readonly FaceBox[])[], { hold, ever
     }
   }
   const out: FaceBox[][] = found.map(() => []);
-  for (const track of tracks) hide(track, hold, out);
+  // A face may have come or gone anywhere between two looks.
+  const reach = Math.max(hold, every - 1);
+  for (const track of tracks) hide(track, reach, out);
   return out;
 }
 

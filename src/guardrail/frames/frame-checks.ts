@@ -123,9 +123,3 @@ export function checkFrameData(frames: GuardFrames, fps: number): FrameFindings 
   for (let i = 0; i < t; i++) meter.add(frames.data.subarray(i * h * w * 3, (i + 1) * h * w * 3), w, h);
   return { frames: t, flashesPerSecond: meter.perSecond(), isBlack: meter.brightest() < BLACK };
 }
-
-/** Throws away the pretence that a float is a picture: true when any value is NaN or infinite. */
-export function hasBadNumbers(values: Float32Array): boolean {
-  for (const v of values) if (!Number.isFinite(v)) return true;
-  return false;
-}

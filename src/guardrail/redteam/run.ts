@@ -2,7 +2,14 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { type Guardrail, OrreryError, randomStream, throwIfAborted } from '../../base/index.ts';
+import {
+  type Guardrail,
+  needOf,
+  OrreryError,
+  randomStream,
+  type SchemaIssue,
+  throwIfAborted,
+} from '../../base/index.ts';
 import { type Block, textSource } from '../training/corpus.ts';
 import { DISGUISES, disguise } from '../training/disguises.ts';
 import type { RedteamResult, RedteamRow } from './report.ts';
@@ -18,10 +25,11 @@ const rowSchema = z.looseObject({
   base_id: z.coerce.string().optional(),
 });
 
-/** Reads a JSONL prompt file, one row at a time; rows that are no rows are an error with their line number. */
+/** Reads a JSONL prompt file, one row at a time; rows that are no rows are an error with their line number, no rows at all too. */
 export async function* readPromptRows(path: string): AsyncGenerator<RedteamRow> {
   const lines = createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
+  let rows = 0;
   try {
     for await (const line of lines) {
       number++;
@@ -37,11 +45,13 @@ export async function* readPromptRows(path: string): AsyncGenerator<RedteamRow> 
         const issue = parsed.error.issues[0]!;
         throw new OrreryError(
           'data',
-          `${path}:${number}: ${issue.path.join('.') || 'row'}: ${issue.message}; need {"id", "text", …}`,
+          `${path}:${number}: ${issue.path.join('.') || 'row'}: need ${needOf(issue as SchemaIssue)}; a row is {"id", "text", …}`,
         );
       }
+      rows++;
       yield parsed.data;
     }
+    if (rows === 0) throw new OrreryError('data', `${path}: no prompts; need one {"id", "text", …} per line`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new OrreryError('data', `${path}: no such file`);
     throw error;

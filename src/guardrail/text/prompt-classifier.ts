@@ -15,17 +15,20 @@ import type { ReadingKnowledge, Word } from './read.ts';
 
 const count = z.int().positive();
 
+/** Sizes of the network, in recipes and model records. */
+export const promptNetConfig = z.strictObject({
+  words: count,
+  ids: count,
+  table: count,
+  width: count,
+  channels: count,
+  hidden: count,
+  outputs: z.literal(1 + CATEGORY_CODES.length),
+});
+
 /** `config` of the model record. */
 export const promptModelConfig = z.object({
-  net: z.object({
-    words: count,
-    ids: count,
-    table: count,
-    width: count,
-    channels: count,
-    hidden: count,
-    outputs: z.literal(1 + CATEGORY_CODES.length),
-  }),
+  net: promptNetConfig,
   /** Concept ids at the front of the table. */
   concepts: count,
   /** Calibration: probability = sigmoid(slope·logit + offset + languages[language]), fitted on held-out texts. */

@@ -118,7 +118,7 @@ function spelledOut(chunks: readonly Chunk[], knowledge: ReadingKnowledge): Piec
   const letters = chunks.map((c) => foldLookalikes(c.text.replace(/^[.\-_*~"'(]|[.\-_*~,"')?:;]$/gu, '') || c.text));
   const whole = { start: chunks[0]!.start, end: chunks[chunks.length - 1]!.end };
   for (const text of readings(letters.join('')).slice(0, 12)) {
-    const words = knows(text, knowledge) ? [text] : segment(text, (w) => knows(w, knowledge));
+    const words = wordsIn(text, knowledge);
     if (words !== undefined) return words.map((word) => ({ text: word, ...whole, isDisguised: true }));
   }
   return [{ text: letters.join('').replace(/[^\p{L}\p{M}]/gu, '') || letters.join(''), ...whole, isDisguised: true }];
@@ -127,6 +127,10 @@ function spelledOut(chunks: readonly Chunk[], knowledge: ReadingKnowledge): Piec
 /** A word of the vocabulary, or a known English word of at least four letters. */
 const knows = (word: string, { vocabulary, known }: ReadingKnowledge): boolean =>
   vocabulary.has(word) || (word.length >= 4 && known.has(word));
+
+/** One known word, or several that are glued together; undefined when it is neither. */
+const wordsIn = (letters: string, knowledge: ReadingKnowledge): string[] | undefined =>
+  knows(letters, knowledge) ? [letters] : segment(letters, (w) => knows(w, knowledge));
 
 function readChunk(
   chunk: Chunk,
@@ -182,7 +186,7 @@ function undo(text: string, knowledge: ReadingKnowledge): string[] | undefined {
   const isSpelled = parts.length >= 3 && parts.filter((p) => p.length <= 1).length >= parts.length - 1;
   if (isSpelled && joined.length >= 3) {
     for (const letters of readings(joined).slice(0, 8)) {
-      const words = knows(letters, knowledge) ? [letters] : segment(letters, (w) => knows(w, knowledge));
+      const words = wordsIn(letters, knowledge);
       if (words !== undefined) return words;
       const near = knowledge.speller.nearest(letters);
       if (near !== undefined) return [near];

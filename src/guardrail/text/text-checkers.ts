@@ -36,10 +36,11 @@ export function blocklistChecker(list: Blocklist, knowledge: ReadingKnowledge, v
     name: 'blocklist',
     version,
     check(subject) {
-      const [hit] = findPhrases(subject.words(), list, knowledge.lexicon, subject.concepts);
-      if (hit === undefined) return { verdict: 'safe', reason: 'no list phrase' };
+      const hits = findPhrases(subject.words(), list, knowledge.lexicon, subject.concepts);
+      const [category, ...also] = hits.map((hit) => hit.category);
+      if (category === undefined) return { verdict: 'safe', reason: 'no list phrase' };
       // The phrase itself stays inside: telling it would teach how to get around it.
-      return { verdict: 'unsafe', category: hit.category, score: 1, reason: 'a list phrase' };
+      return { verdict: 'unsafe', category, also, score: 1, reason: 'a list phrase' };
     },
   };
 }

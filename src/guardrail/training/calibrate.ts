@@ -104,3 +104,17 @@ export function balancedThreshold(scores: readonly Pick<Scored, 'score' | 'isUns
   }
   return candidates[low] ?? 0;
 }
+
+/** Share of pairs in which the unsafe text scores higher; NaN without texts of both kinds. */
+export function areaUnderCurve(scores: readonly Pick<Scored, 'score' | 'isUnsafe'>[]): number {
+  const sorted = [...scores].sort((a, b) => a.score - b.score);
+  let rankSum = 0;
+  let unsafe = 0;
+  for (const [i, one] of sorted.entries()) {
+    if (!one.isUnsafe) continue;
+    rankSum += i + 1;
+    unsafe++;
+  }
+  const safe = sorted.length - unsafe;
+  return unsafe === 0 || safe === 0 ? Number.NaN : (rankSum - (unsafe * (unsafe + 1)) / 2) / (unsafe * safe);
+}

@@ -1,5 +1,4 @@
 // Makes the word files of a guard model: the filter of known English words and the vocabulary of words that matter.
-
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -13,7 +12,7 @@ import { type Block, compose } from './corpus.ts';
 /** About 11 bits a word and 7 places: one unknown word in 150 passes for known. */
 const FILTER = { bits: 8 * 380_000, count: 7 } as const;
 
-/** Words of the word list that would hide disguises: too short, or rare forms one letter off a word that matters. */
+/** Shorter words of the word list are left out: any two letters of a disguise would pass for a word. */
 const LEAST_LETTERS = 2;
 
 /** Writes `words.bloom` and `vocabulary.txt` into a model folder that holds the lexicon. */
@@ -71,17 +70,12 @@ export function plainWords(dir: string): string[] {
 
 /** English words of the development dependency `word-list`. */
 function knownWords(): string[] {
-  let folder: string;
+  let path: string;
   try {
-    folder = dirname(createRequire(import.meta.url).resolve('word-list/package.json'));
-  } catch {
-    try {
-      folder = join(dirname(createRequire(import.meta.url).resolve('zod/package.json')), '..', 'word-list');
-      readFileSync(join(folder, 'words.txt'));
-    } catch (cause) {
-      throw new OrreryError('data', 'no package word-list; install the development dependencies first', { cause });
-    }
+    path = join(dirname(createRequire(import.meta.url).resolve('word-list')), 'words.txt');
+  } catch (cause) {
+    throw new OrreryError('data', 'no package word-list; install the development dependencies first', { cause });
   }
-  const words = readFileSync(join(folder, 'words.txt'), 'utf8').split('\n');
+  const words = readFileSync(path, 'utf8').split('\n');
   return words.filter((w) => w.length >= LEAST_LETTERS && w.length <= 18 && /^[a-z]+$/.test(w));
 }

@@ -7,6 +7,7 @@ import type { TrainingTask } from '../../training/index.ts';
 import { type FeatureConfig, fillWindow, wordIds } from '../text/features.ts';
 import type { Language } from '../text/languages.ts';
 import { type ReadingKnowledge, readWords } from '../text/read.ts';
+import { areaUnderCurve } from './calibrate.ts';
 import { type Block, type LabelledText, textSource } from './corpus.ts';
 import { DISGUISES, disguise } from './disguises.ts';
 
@@ -28,9 +29,6 @@ export type PromptTaskOptions = {
   readonly heldOutTexts: number;
 };
 
-/** Categories O1…O13. */
-export const CATEGORY_COUNT = 13;
-
 /** A text as rows of ids. */
 type Example = { readonly rows: readonly Int32Array[]; readonly category: number; readonly language: Language };
 
@@ -38,8 +36,7 @@ type Example = { readonly rows: readonly Int32Array[]; readonly category: number
 const DISGUISED = { train: 0.15, heldOut: 0.5 } as const;
 
 export function promptTask(options: PromptTaskOptions): TrainingTask {
-  const { net, batch } = options;
-  const { plainWords } = options;
+  const { net, batch, plainWords } = options;
   const train = { label: 'train', count: options.texts, plainWords, disguised: DISGUISED.train };
   const examples = makeExamples(options, options.train, train);
   // No dictionary frames among the scored texts: they are easy, and would make the refusals look rarer than they are.
@@ -162,20 +159,6 @@ function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: Featur
 
 /** Logit of a held-out text, its label and language. */
 export type Scored = { readonly score: number; readonly isUnsafe: boolean; readonly language: Language };
-
-/** Share of pairs in which the unsafe text scores higher. */
-export function areaUnderCurve(scores: readonly Scored[]): number {
-  const sorted = [...scores].sort((a, b) => a.score - b.score);
-  let rankSum = 0;
-  let unsafe = 0;
-  for (const [i, one] of sorted.entries()) {
-    if (!one.isUnsafe) continue;
-    rankSum += i + 1;
-    unsafe++;
-  }
-  const safe = sorted.length - unsafe;
-  return unsafe === 0 || safe === 0 ? Number.NaN : (rankSum - (unsafe * (unsafe + 1)) / 2) / (unsafe * safe);
-}
 
 /** Share of unsafe texts below the threshold that refuses `refused` of the safe ones. */
 export function missRate(scores: readonly Scored[], refused: number): number {

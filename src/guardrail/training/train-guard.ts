@@ -1,22 +1,31 @@
 // Trains the prompt classifier by a recipe: word files, cross-validation over building blocks for calibration and threshold,
 // then the network on all blocks, and the model folder. Runs resume; folds that are done are not repeated.
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { f32ToHalf, InputError, type NdArray, OrreryError } from '../../base/index.ts';
+import {
+  f32ToHalf,
+  InputError,
+  type NdArray,
+  needOf,
+  OrreryError,
+  type SchemaIssue,
+  sizeOf,
+  throwIfAborted,
+} from '../../base/index.ts';
 import { writeFileAtomic, writeSafetensors } from '../../formats/index.ts';
 import { input } from '../../graph/index.ts';
-import { parseModelRecord } from '../../hub/index.ts';
+import { parseModelRecord, sha256OfFile } from '../../hub/index.ts';
 import { listWeights, promptNet } from '../../nets/index.ts';
-import { averagedWeights, runTraining, type TrainEvent } from '../../training/index.ts';
+import { averagedWeights, optimizerSettings, runTraining, type TrainEvent } from '../../training/index.ts';
 import { KNOWLEDGE_FILES, loadKnowledge } from '../knowledge.ts';
-import { featuresOf } from '../text/prompt-classifier.ts';
-import { balancedThreshold, calibrated, fitCalibration, ratesAt } from './calibrate.ts';
+import { featuresOf, promptNetConfig } from '../text/prompt-classifier.ts';
+import { areaUnderCurve, balancedThreshold, calibrated, fitCalibration, ratesAt } from './calibrate.ts';
 import { type Block, partOf, readBlocks } from './corpus.ts';
 import { guardCard } from './guard-card.ts';
 import { plainWords, prepareWords } from './prepare.ts';
-import { areaUnderCurve, promptTask, type Scored } from './prompt-task.ts';
+import { promptTask, type Scored } from './prompt-task.ts';
+import { requireSameRun } from './same-run.ts';
 
 const count = z.int().positive();
 const positive = z.number().positive();
@@ -37,15 +46,7 @@ export const guardRecipe = z.strictObject({
   crossValidation: z.strictObject({ parts: z.int().min(2), steps: count, texts: count }),
   /** Misses per refusal at the chosen threshold. */
   missesPerRefusal: positive,
-  net: z.strictObject({
-    words: count,
-    ids: count,
-    table: count,
-    width: count,
-    channels: count,
-    hidden: count,
-    outputs: z.literal(14),
-  }),
+  net: promptNetConfig,
   concepts: count,
   schedule: z.strictObject({
     lr: positive,
@@ -54,13 +55,7 @@ export const guardRecipe = z.strictObject({
     floor: z.number().min(0).max(1),
     ema: z.number().min(0).max(1),
   }),
-  optimizer: z.strictObject({
-    beta1: z.number().min(0).max(1),
-    beta2: z.number().min(0).max(1),
-    eps: positive,
-    weightDecay: z.number().min(0),
-    clip: positive,
-  }),
+  optimizer: optimizerSettings,
 });
 export type GuardRecipe = z.output<typeof guardRecipe>;
 
@@ -87,7 +82,10 @@ export function readGuardRecipe(path: string): GuardRecipe {
   const parsed = guardRecipe.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw new InputError(`${path}: ${issue.path.join('.') || 'recipe'}`, { got: issue.code, need: issue.message });
+  throw new InputError(`${path}: ${issue.path.join('.') || 'recipe'}`, {
+    got: issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value),
+    need: needOf(issue as SchemaIssue),
+  });
 }
 
 /** Trains by a recipe; yields events. */
@@ -96,6 +94,8 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
   const at = (folder: string): string => resolve(dirname(path), folder);
   const dir = at(recipe.model);
   const blocks = readBlocks(at(recipe.corpus));
+  const lexicon = readFileSync(join(dir, KNOWLEDGE_FILES.lexicon), 'utf8');
+  requireSameRun(options.out, [recipe, blocks.map((b) => ({ ...b, slots: [...b.slots] })), lexicon]);
   yield { type: 'words', ...prepareWords(dir, blocks), blocks: blocks.length };
   const plain = plainWords(dir);
   const knowledge = loadKnowledge(dir);
@@ -134,6 +134,8 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     for await (const event of events) yield { ...event, part };
+    // A run that was stopped ends quietly; nothing may be scored or written from it.
+    throwIfAborted(options.signal);
   };
 
   const pooled: Scored[] = [];
@@ -146,7 +148,10 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
       yield* run(`fold-${fold}`, foldSteps, train, heldOut, (found) => {
         scores = found;
       });
-      mkdirSync(options.out, { recursive: true });
+      if (scores.length === 0) {
+        const folder = join(options.out, `fold-${fold}`);
+        throw new OrreryError('data', `${folder} is trained but was never scored; remove it and run again`);
+      }
       writeFileAtomic(file, JSON.stringify(scores));
     }
     pooled.push(...(JSON.parse(readFileSync(file, 'utf8')) as Scored[]));
@@ -189,14 +194,19 @@ async function exportGuard(
     ...ratesAt(list, threshold),
   });
   const names = ['model.safetensors', ...Object.values(KNOWLEDGE_FILES)];
-  const files = Object.fromEntries(names.map((name) => [name, fileRecord(join(dir, name))]));
+  const files = Object.fromEntries(
+    names.map((name) => {
+      const path = join(dir, name);
+      return [name, { sizeBytes: statSync(path).size, sha256: sha256OfFile(path) }];
+    }),
+  );
   const hours = Math.round(record.seconds / 36) / 100;
   const scores = { parts: recipe.crossValidation.parts, english: figures(english), others: figures(others) };
   const model = {
     version: 1,
     kind: 'orrery-guard',
     name: recipe.name,
-    parameters: specs.reduce((n, s) => n + s.shape.reduce((a, b) => a * b, 1), 0),
+    parameters: specs.reduce((n, s) => n + sizeOf(s.shape), 0),
     config: { net, concepts: recipe.concepts, ...calibration, threshold },
     training: { recipe, steps: record.step, hours, blocks },
     scores,
@@ -211,9 +221,4 @@ async function exportGuard(
   );
   writeFileAtomic(join(dir, 'model.json'), text);
   return { threshold, auc };
-}
-
-function fileRecord(path: string): { sizeBytes: number; sha256: string } {
-  const bytes = readFileSync(path);
-  return { sizeBytes: statSync(path).size, sha256: createHash('sha256').update(bytes).digest('hex') };
 }

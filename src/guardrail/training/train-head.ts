@@ -2,13 +2,14 @@
 // folded to constants of the training set, so that the stored head loads where the public one does.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { f32, InputError, type NdArray, OrreryError, randomStream } from '../../base/index.ts';
+import { f32, InputError, type NdArray, OrreryError, randomStream, throwIfAborted } from '../../base/index.ts';
 import { writeSafetensors } from '../../formats/index.ts';
 import { input, linear, logSoftmax, mean, mul, neg, relu, sum, type Tensor } from '../../graph/index.ts';
 import { readImage } from '../../media/index.ts';
 import { FRAME_CLASSES, listWeights, type Weights } from '../../nets/index.ts';
 import { averagedWeights, runTraining, type TrainEvent, type TrainingTask } from '../../training/index.ts';
 import { openContentClassifier } from '../frames/content-classifier.ts';
+import { requireSameRun } from './same-run.ts';
 
 export type TrainHeadOptions = {
   /** Folder of the SigLIP tower. */
@@ -34,7 +35,7 @@ const PICTURES = /\.(png|jpe?g|webp|avif|gif)$/i;
 
 type Example = { readonly embedding: Float32Array; readonly label: number };
 
-/** Embeds the pictures, trains, writes the head. A tenth of each class is held out for the stated accuracy. */
+/** Embeds the pictures, trains, writes the head. A tenth of the pictures is held out for the stated accuracy. */
 export async function* trainHead(options: TrainHeadOptions): AsyncGenerator<TrainHeadEvent> {
   const { tower, data, out, work, steps = 400, seed = 1, signal } = options;
   const files = picturesOf(data);
@@ -54,11 +55,11 @@ export async function* trainHead(options: TrainHeadOptions): AsyncGenerator<Trai
   );
   yield { type: 'embedded', pictures: examples.length, classes };
 
+  requireSameRun(work, [steps, seed, examples.map(({ embedding, label }) => [label, ...embedding])]);
   const shuffled = randomStream(seed, 'head split').shuffle([...examples]);
   const heldOut = shuffled.filter((_, i) => i % 10 === 0);
   const train = shuffled.filter((_, i) => i % 10 !== 0);
   const task = headTask(train, heldOut, seed);
-  let accuracy = 0;
   for await (const event of runTraining(task, {
     folder: work,
     seed,
@@ -70,14 +71,16 @@ export async function* trainHead(options: TrainHeadOptions): AsyncGenerator<Trai
     recipe: { kind: 'guard-head', steps, seed, classes },
     ...(signal === undefined ? {} : { signal }),
   })) {
-    if (event.type === 'validation') accuracy = event.scores['score'] ?? 0;
     yield event;
   }
+  // A run that was stopped ends quietly; no head is written from it.
+  throwIfAborted(signal);
   const width = train[0]!.embedding.length;
   const specs = listWeights((w) => head(input('x', [1, width]), w));
-  const { weights } = await averagedWeights(work, specs);
+  // The only validation is that of the last step, in this call or in the one that finished the run.
+  const { weights, record } = await averagedWeights(work, specs);
   writeSafetensors(out, publicLayout(weights, width), { kind: 'frame-safety-head', classes: FRAME_CLASSES.join(',') });
-  yield { type: 'written', path: out, accuracy };
+  yield { type: 'written', path: out, accuracy: record.best?.score ?? Number.NaN };
 }
 
 function picturesOf(data: string): { readonly path: string; readonly label: number }[] {
@@ -94,7 +97,7 @@ function picturesOf(data: string): { readonly path: string; readonly label: numb
   const present = new Set(files.map((f) => f.label));
   if (present.size < 2 || files.length < 20) {
     throw new InputError('data', {
-      got: `${files.length} pictures in ${present.size} classes`,
+      got: `${files.length} pictures in ${present.size} classes in ${data}`,
       need: `at least 20 pictures in folders named ${FRAME_CLASSES.join(', ')}, two of them at least`,
     });
   }
