@@ -179,5 +179,11 @@ describe('mergeAdapter', () => {
     expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}), 4).alpha).toBe(4);
     writeFileSync(join(folder, 'adapter_config.json'), '{"r": 2, "lora_alpha": 10}');
     expect(readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {})).alpha).toBe(10);
+    for (const [key, value] of Object.entries({ use_rslora: true, use_dora: true, alpha_pattern: { q: 4 } })) {
+      writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ lora_alpha: 10, [key]: value }));
+      expect(() => readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}))).toThrow(key);
+    }
+    writeFileSync(join(folder, 'adapter_config.json'), '{');
+    expect(() => readAdapter(adapterFile(['q.lora_A.weight', 'q.lora_B.weight'], {}))).toThrow('not JSON');
   });
 });

@@ -100,18 +100,37 @@ export function readAdapter(path: string, alpha?: number): Adapter {
 }
 
 function alphaOf(file: string, metadata: ReadonlyMap<string, string>): number {
-  const config = join(dirname(file), 'adapter_config.json');
-  const text = metadata.get('alpha');
-  const value =
-    text ??
-    (existsSync(config) ? (JSON.parse(readFileSync(config, 'utf8')) as { lora_alpha?: number }).lora_alpha : '');
+  const value = metadata.get('alpha') ?? publicAlpha(join(dirname(file), 'adapter_config.json'));
   const number = Number(value);
-  if (value !== '' && value !== undefined && Number.isFinite(number)) return number;
+  if (value !== undefined && value !== '' && Number.isFinite(number)) return number;
   throw new InputError('alpha', {
     got: 'nothing',
     need: 'the alpha of the adapter: --alpha, or lora_alpha in adapter_config.json beside it',
     why: 'its file does not say how strong the addition is',
   });
+}
+
+/** `lora_alpha` of a public configuration; forms that scale by another rule are refused, they would merge with another strength. */
+function publicAlpha(path: string): number | undefined {
+  if (!existsSync(path)) return undefined;
+  let config: { lora_alpha?: number; use_rslora?: boolean; use_dora?: boolean; alpha_pattern?: object };
+  try {
+    config = JSON.parse(readFileSync(path, 'utf8')) as typeof config;
+  } catch (cause) {
+    throw new OrreryError('data', `${path}: not JSON; fetch it again`, { cause });
+  }
+  const other = [
+    ...(config.use_rslora === true ? ['use_rslora'] : []),
+    ...(config.use_dora === true ? ['use_dora'] : []),
+    ...(Object.keys(config.alpha_pattern ?? {}).length > 0 ? ['alpha_pattern'] : []),
+  ];
+  if (other.length > 0) {
+    throw new OrreryError(
+      'unsupported',
+      `${path}: ${other.join(', ')}; only plain LoRA, alpha/rank·B·A, can be merged`,
+    );
+  }
+  return config.lora_alpha;
 }
 
 function numbers(array: NdArray): Float32Array {

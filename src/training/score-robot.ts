@@ -1,5 +1,6 @@
 // Scores of an action-conditioned model on held-out robot clips: where the objects are 8, 16 and 24 frames after the given ones, beside
 // predictions that are not told the actions.
+import { OrreryError } from '../base/index.ts';
 import { constantVelocity } from '../motion/index.ts';
 import { type Actions, repeatLast, rollOut, type Sampling, type WindowModel } from '../worlds/index.ts';
 import type { Clips } from './clips.ts';
@@ -70,8 +71,10 @@ export async function scoreRobot(
     scores[key('psnr16')] = s.psnr16! / number;
     scores[key('motionIoU16')] = (s.both ?? 0) / Math.max(1, s.any ?? 0);
     for (const after of AFTER) {
-      scores[key(`error${after}`)] = (s[`error${after}`] ?? 0) / Math.max(1, s[`seen${after}`] ?? 0);
-      scores[key(`movedError${after}`)] = (s[`movedError${after}`] ?? 0) / Math.max(1, s[`moved${after}`] ?? 0);
+      // Without an object there is no error, least of all a perfect one.
+      const [seen, moved] = [s[`seen${after}`], s[`moved${after}`]];
+      if (seen !== undefined) scores[key(`error${after}`)] = s[`error${after}`]! / seen;
+      if (moved !== undefined) scores[key(`movedError${after}`)] = s[`movedError${after}`]! / moved;
     }
     if (name === 'truth') {
       for (const after of AFTER) {
@@ -80,8 +83,14 @@ export async function scoreRobot(
       }
     }
   }
+  if (scores.movedError16 === undefined) {
+    throw new OrreryError(
+      'data',
+      `no object of the first ${number} held-out clips moves in the 16 frames after the given ones; score more clips, or write them with instance maps`,
+    );
+  }
   // Half of the places of moved objects, half of the whole picture.
-  const score = 10 * (1 - scores.movedError16! / FARTHEST) + scores.psnr16! / 3;
+  const score = 10 * (1 - scores.movedError16 / FARTHEST) + scores.psnr16! / 3;
   return { scores: { score, ...scores }, rows };
 }
 
