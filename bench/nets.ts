@@ -26,14 +26,13 @@ import {
   encodeImage,
   encodeVideo,
   namedWeights,
-  PREDICT1_AR_4B,
   T5_11B,
   t5Encoder,
 } from '../src/nets/index.ts';
 import { openRuntime, type Runtime } from '../src/runtime/index.ts';
 import { autoregressiveWeights, openTokenModel, type TokenModel } from '../src/worlds/index.ts';
 import { compare, type Figure, figure, matrixRate, median, noise, type Rate, weightNoise } from './measure.ts';
-import { dit, ditForward, type Work } from './networks.ts';
+import { AUTOREGRESSIVE, dit, ditForward, type Work } from './networks.ts';
 
 const OF_MATRIX = 'of the matrix product 1024³ in the same run';
 
@@ -108,17 +107,6 @@ function t5Work(): Work {
   return { outputs: { y: mean(t5Encoder(inputs, c, weight)) }, feeds: { tokens, mask } };
 }
 
-/** Half the width of the 4B model, four layers, 16000 codes: 284M weights, 1.1 GB. */
-const AUTOREGRESSIVE: AutoregressiveConfig = {
-  ...PREDICT1_AR_4B,
-  layers: 4,
-  width: 2048,
-  heads: 16,
-  keyValueHeads: 4,
-  hidden: 7168,
-  inputVocabulary: 16000,
-  outputVocabulary: 16000,
-};
 const PROMPT = 512;
 const CAPACITY = 1024;
 

@@ -2,12 +2,14 @@
 import type { NdArray } from '../src/base/index.ts';
 import { attention, conv, gradients, input, mean, mul, param, square, sum, type Tensor } from '../src/graph/index.ts';
 import {
+  type AutoregressiveConfig,
   COSMOS_CV8X8X8,
   decodeVideo,
   encodeVideo,
   type GeneralDitConfig,
   generalDit,
   PREDICT1_7B,
+  PREDICT1_AR_4B,
   type Weights,
 } from '../src/nets/index.ts';
 import { noise, weightNoise } from './measure.ts';
@@ -15,6 +17,18 @@ import { noise, weightNoise } from './measure.ts';
 export type Work = {
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly feeds: Readonly<Record<string, NdArray>>;
+};
+
+/** Half the width of the 4B model, four layers, 16000 codes: 284M weights, 1.1 GB. */
+export const AUTOREGRESSIVE: AutoregressiveConfig = {
+  ...PREDICT1_AR_4B,
+  layers: 4,
+  width: 2048,
+  heads: 16,
+  keyValueHeads: 4,
+  hidden: 7168,
+  inputVocabulary: 16000,
+  outputVocabulary: 16000,
 };
 
 /** 85M parameters at the defaults. */

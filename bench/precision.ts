@@ -7,7 +7,7 @@ import { type NdArray, randomStream, sizeOf } from '../src/base/index.ts';
 import { worldNetwork } from '../src/checkpoints/own.ts';
 import { input, isInput, topologicalOrder } from '../src/graph/index.ts';
 import { shippedModels } from '../src/hub/index.ts';
-import { cosmosTokenizerConfig, namedWeights, PREDICT1_AR_4B } from '../src/nets/index.ts';
+import { cosmosTokenizerConfig, namedWeights } from '../src/nets/index.ts';
 import type { OrreryNanoConfig } from '../src/nets/orrery/nano.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../src/nets/orrery/tokenizer.ts';
 import { openRuntime, type Runtime } from '../src/runtime/index.ts';
@@ -25,7 +25,7 @@ import {
   weightsOf,
 } from '../src/worlds/index.ts';
 import { type Figure, figure, median, noise, weightNoise } from './measure.ts';
-import { dit } from './networks.ts';
+import { AUTOREGRESSIVE, dit } from './networks.ts';
 
 const FORMS = [8, 4] as const;
 
@@ -240,29 +240,17 @@ async function transformerLoss(job: Job): Promise<Figure[]> {
   return losses(job, 'diffusion transformer, width 1024 (random)', randomComponent(outputs), outputs);
 }
 
-/** Half the width of the 4B model, four layers, 16000 codes. */
-const TOKENS = {
-  ...PREDICT1_AR_4B,
-  layers: 4,
-  width: 2048,
-  heads: 16,
-  keyValueHeads: 4,
-  hidden: 7168,
-  inputVocabulary: 16000,
-  outputVocabulary: 16000,
-} as const;
-
 async function autoregressiveLoss(job: Job): Promise<Figure[]> {
   const component = componentOf(
-    TOKENS,
-    new Map(autoregressiveWeights(TOKENS).map(({ key, shape }) => [key, weightNoise(shape)])),
+    AUTOREGRESSIVE,
+    new Map(autoregressiveWeights(AUTOREGRESSIVE).map(({ key, shape }) => [key, weightNoise(shape)])),
   );
   const figures: Figure[] = [];
   let want = new Float32Array(0);
-  for (const [form, { weights, load }] of await formsOf(job, component, tokenNetwork(TOKENS))) {
+  for (const [form, { weights, load }] of await formsOf(job, component, tokenNetwork(AUTOREGRESSIVE))) {
     await using model = openTokenModel({
       runtime: job.runtime,
-      config: TOKENS,
+      config: AUTOREGRESSIVE,
       symbols: namedWeights,
       weights,
       widen: 'load',

@@ -130,17 +130,12 @@ export async function benchScaling(folder: string): Promise<Figure[]> {
   if (input === undefined) return [];
   const run = (cores: number): Promise<number> =>
     best(async (n) => (await timed(input, join(folder, `scaling-${cores}-${n}`), { ...BARE, cores })).seconds);
-  const [one, two] = [await run(1), await run(2)];
-  return [
-    figure({
-      name: 'scaling, 2 workers',
-      value: one / two,
-      unit: 'x',
-      of: `of one (${one.toFixed(1)} s), four equal videos`,
-      floor: 1.8,
-    }),
-  ];
+  return [scaling('scaling, 2 workers', await run(1), await run(2))];
 }
+
+/** @param one and two seconds of one worker and of two */
+const scaling = (name: string, one: number, two: number): Figure =>
+  figure({ name, value: one / two, unit: 'x', of: `of one (${one.toFixed(1)} s), four equal videos`, floor: 1.8 });
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -171,15 +166,7 @@ export async function benchNats(folder: string): Promise<Figure[]> {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const one = await best((n) => run(1, n));
     const two = await best((n) => run(2, n));
-    return [
-      figure({
-        name: 'scaling over NATS, 2 worker processes',
-        value: one / two,
-        unit: 'x',
-        of: `of one (${one.toFixed(1)} s), four equal videos`,
-        floor: 1.8,
-      }),
-    ];
+    return [scaling('scaling over NATS, 2 worker processes', one, two)];
   } finally {
     server.kill('SIGKILL');
   }

@@ -1,10 +1,11 @@
 // Runs in the media process: decodes one file with node-av, picks frames by presentation time, scales and turns them.
 // Uses the synchronous calls (sound for decoding, and 1.5 times as fast as the asynchronous ones).
-import type { CodecContext, FilterContext, FilterGraph, Frame } from 'node-av/lib';
+import type { CodecContext } from 'node-av/lib';
 import type { DecodePlan, DecodeReport } from './backend-types.ts';
 import { filterLine, MAX_SIDE } from './geometry.ts';
 import { makePicker, TIME_TOLERANCE_SECONDS } from './pick-frames.ts';
 import { WorkFailure } from './work-failure.ts';
+import { type FrameFilter, openFilter } from './worker-filter.ts';
 import { type Av, NO_TIME, type OpenInput, secondsOf } from './worker-open.ts';
 
 /** Where pictures go. Each call may wait for the reader (back pressure). */
@@ -17,7 +18,7 @@ export type PictureSink = {
 /** Runs one decode job; resolves at the end of the file or of the plan. */
 export async function decodeFile(av: Av, input: OpenInput, plan: DecodePlan, sink: PictureSink): Promise<DecodeReport> {
   const decoder = openDecoder(av, input, plan.threads);
-  const scaler = makeScaler(av, plan);
+  const scaler = openFilter(av, (facts) => filterLine({ ...plan.picture, ...facts }, plan, plan.fit));
   try {
     // A container may seek past the target: then start earlier, at last at the very beginning.
     for (const lead of plan.startSeconds > 0 && plan.canSeek
@@ -38,7 +39,13 @@ export async function decodeFile(av: Av, input: OpenInput, plan: DecodePlan, sin
   }
 }
 
-function openDecoder(av: Av, { stream }: OpenInput, threads: number): CodecContext {
+/** Opens the decoder of a stream. @param flags2 FFmpeg's further flags, such as motion vectors beside the frames */
+export function openDecoder(
+  av: Av,
+  { stream }: OpenInput,
+  threads: number,
+  flags2?: Parameters<CodecContext['setFlags2']>[0],
+): CodecContext {
   const parameters = stream.codecpar;
   const codec = av.Codec.findDecoder(parameters.codecId);
   const name = av.avGetCodecName(parameters.codecId) ?? 'unknown';
@@ -49,6 +56,7 @@ function openDecoder(av: Av, { stream }: OpenInput, threads: number): CodecConte
   const filled = context.parametersToContext(parameters);
   context.threadCount = threads;
   context.pktTimebase = stream.timeBase;
+  if (flags2 !== undefined) context.setFlags2(flags2);
   // Options go in one by one: a dictionary handed to open2 is freed twice at the next garbage collection (node-av 6.1).
   context.setOption('max_pixels', `${MAX_SIDE * MAX_SIDE}`);
   const opened = filled < 0 ? filled : context.open2Sync(codec, null);
@@ -69,7 +77,7 @@ async function decodeFrom(
   av: Av,
   { context, stream }: OpenInput,
   decoder: CodecContext,
-  scaler: Scaler,
+  scaler: FrameFilter,
   plan: DecodePlan,
   sink: PictureSink,
   isFromStart: boolean,
@@ -95,7 +103,7 @@ async function decodeFrom(
   const show = async (until: number): Promise<void> => {
     for (const time of picker.take(lastTime, until)) {
       if (isHeldSent) await sink.repeat(time);
-      else await sink.picture(scaler.toRgb(held), time);
+      else await sink.picture(scaler.toBytes(held), time);
       isHeldSent = true;
     }
   };
@@ -160,66 +168,4 @@ async function decodeFrom(
     frame.free();
     held.free();
   }
-}
-
-type Scaler = { toRgb(frame: Frame): Uint8Array; free(): void };
-
-/** Scales, turns and converts frames; rebuilds its filter graph when the stream changes size or format. */
-function makeScaler(av: Av, plan: DecodePlan): Scaler {
-  let graph: FilterGraph | undefined;
-  let source: FilterContext | undefined;
-  let sink: FilterContext | undefined;
-  let key = '';
-  const output = new av.Frame();
-  output.alloc();
-
-  const build = (frame: Frame): void => {
-    graph?.free();
-    const pixelFormat = av.avGetPixFmtName(frame.format as Parameters<Av['avGetPixFmtName']>[0]) ?? 'unknown';
-    const picture = {
-      ...plan.picture,
-      codedWidth: frame.width,
-      codedHeight: frame.height,
-      pixelFormat,
-      isMatrixKnown: frame.colorSpace !== av.constants.AVCOL_SPC_UNSPECIFIED,
-    };
-    if (frame.width > MAX_SIDE || frame.height > MAX_SIDE)
-      throw new WorkFailure('file', `a frame of ${frame.width}x${frame.height} pixels`);
-    graph = new av.FilterGraph();
-    graph.alloc();
-    graph.nbThreads = 1;
-    const buffer = av.Filter.getByName('buffer')!;
-    const args = `video_size=${frame.width}x${frame.height}:pix_fmt=${frame.format}:time_base=1/1000:pixel_aspect=1/1`;
-    source =
-      graph.createFilter(buffer, 'in', `${args}:colorspace=${frame.colorSpace}:range=${frame.colorRange}`) ?? undefined;
-    sink = graph.createFilter(av.Filter.getByName('buffersink')!, 'out') ?? undefined;
-    const outputs = av.FilterInOut.createList([{ name: 'in', filterCtx: source!, padIdx: 0 }]);
-    const inputs = av.FilterInOut.createList([{ name: 'out', filterCtx: sink!, padIdx: 0 }]);
-    const parsed = graph.parsePtr(filterLine(picture, plan, plan.fit), inputs, outputs);
-    const configured = parsed < 0 ? parsed : graph.configSync();
-    if (configured < 0)
-      throw new WorkFailure(
-        'file',
-        `its ${pixelFormat} pictures cannot be converted (${av.FFmpegError.strerror(configured)})`,
-      );
-  };
-
-  return {
-    toRgb: (frame) => {
-      const now = `${frame.width} ${frame.height} ${frame.format} ${frame.colorSpace} ${frame.colorRange}`;
-      if (now !== key) build(frame);
-      key = now;
-      const sent = source!.buffersrcAddFrameSync(frame, av.constants.AV_BUFFERSRC_FLAG_KEEP_REF);
-      const got = sent < 0 ? sent : sink!.buffersinkGetFrameSync(output);
-      if (got < 0) throw new WorkFailure('internal', `the scaler failed (${av.FFmpegError.strerror(got)})`);
-      // A copy: the frame's own memory is gone after unref.
-      const pixels = output.toBuffer();
-      output.unref();
-      return pixels;
-    },
-    free: () => {
-      graph?.free();
-      output.free();
-    },
-  };
 }

@@ -1,7 +1,6 @@
 // A minimal Matroska writer (RFC 9559) for one stream of encoded pictures with a time each: what a robot's log holds becomes
 // a file that every decoder reads, without re-encoding. No index: the file is read from front to end.
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { diskError } from '../../formats/index.ts';
+import { createPendingFile, diskError, writeFully } from '../../formats/index.ts';
 
 /** Codecs of `foxglove.CompressedVideo`, with Matroska's names. H.264 and H.265 come as Annex B. */
 export const STREAM_CODECS: Readonly<Record<string, string>> = {
@@ -26,16 +25,12 @@ export type MatroskaWriter = {
 
 /** Starts a file under a temporary name. */
 export function createMatroska(path: string, codec: string): MatroskaWriter {
-  const temporary = `${path}.tmp`;
-  let fd: number;
-  try {
-    fd = openSync(temporary, 'w');
-  } catch (error) {
-    throw diskError(error, 'write', path);
-  }
+  const file = createPendingFile(path);
+  let position = 0;
   const put = (bytes: Uint8Array): void => {
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      writeFully(file.fd, bytes, position);
+      position += bytes.length;
     } catch (error) {
       throw diskError(error, 'write', path);
     }
@@ -82,13 +77,9 @@ export function createMatroska(path: string, codec: string): MatroskaWriter {
     },
     finish() {
       flush();
-      closeSync(fd);
-      renameSync(temporary, path);
+      file.commit();
     },
-    abort() {
-      closeSync(fd);
-      rmSync(temporary, { force: true });
-    },
+    abort: file.abort,
   };
 }
 

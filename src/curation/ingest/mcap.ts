@@ -2,12 +2,12 @@
 // Foxglove (`foxglove.CompressedImage`, protobuf or JSON). Pictures are put on a constant rate by their times: each output
 // frame shows the newest picture. Encoded streams (`foxglove.CompressedVideo`: H.264, H.265, VP9, AV1) are put into Matroska
 // as they are, with the times of the log; what comes before the first key picture is left out.
-import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { OrreryError, throwIfAborted } from '../../base/index.ts';
-import { type McapMessage, readMcap } from '../../formats/index.ts';
+import { type McapMessage, makeFolder, openFileAccess, readMcap } from '../../formats/index.ts';
 import { encodeMp4, type Frames } from '../../media/index.ts';
 import type { VideoUnit } from '../pass/job.ts';
 import { createMatroska, isKeyPicture, STREAM_CODECS } from './matroska.ts';
@@ -20,56 +20,67 @@ export const isMcap = (path: string): boolean => /\.mcap$/i.test(path);
 
 function* messagesOf(path: string): Generator<McapMessage> {
   const lz4 = createRequire(import.meta.url)('lz4js') as { decompress(bytes: Uint8Array, size?: number): Uint8Array };
-  const fd = openSync(path, 'r');
+  const file = openFileAccess(path);
   try {
-    const size = statSync(path).size;
     const readAt = (position: number, length: number): Uint8Array => {
-      const bytes = new Uint8Array(Math.max(0, Math.min(length, size - position)));
-      let done = 0;
-      while (done < bytes.length) {
-        const got = readSync(fd, bytes, done, bytes.length - done, position + done);
-        if (got === 0) break;
-        done += got;
-      }
-      return bytes.subarray(0, done);
+      const left = Math.max(0, file.sizeBytes - position);
+      return left === 0 ? new Uint8Array(0) : file.read(position, Math.min(length, left));
     };
     yield* readMcap(readAt, path, (bytes, n) => lz4.decompress(bytes, n));
   } finally {
-    closeSync(fd);
+    file.close();
   }
 }
 
-/** The picture inside a message: the bytes of a JPEG or PNG file. */
-export function pictureOf(message: McapMessage): Uint8Array {
-  const { data, channel } = message;
-  if (channel.messageEncoding === 'json') {
-    const value = JSON.parse(new TextDecoder().decode(data)) as { data?: string };
-    return new Uint8Array(Buffer.from(value.data ?? '', 'base64'));
+/** What a message holds: the bytes of a JPEG or PNG file, or one picture of an encoded stream, and the name of its format. */
+function payloadOf({ data, channel }: McapMessage): { readonly format: string; readonly bytes: Uint8Array } {
+  const isVideo = VIDEO.test(channel.schema);
+  const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes).replace(/\0+$/, '');
+  try {
+    if (channel.messageEncoding === 'json') {
+      const value = JSON.parse(text(data)) as { data?: string; format?: string };
+      return { format: value.format ?? '', bytes: new Uint8Array(Buffer.from(value.data ?? '', 'base64')) };
+    }
+    if (channel.messageEncoding === 'protobuf') {
+      const bytes = protobufBytes(data, isVideo ? 3 : 2);
+      if (bytes === undefined) throw new Error('no data in it');
+      return { format: text(protobufBytes(data, isVideo ? 4 : 3)), bytes };
+    }
+    // An image is {sec, nsec, frame_id}, format, data; a video message has data before format.
+    const [, second, third] = cdrParts(data) as [Uint8Array, Uint8Array, Uint8Array];
+    return isVideo ? { format: text(third), bytes: second } : { format: text(second), bytes: third };
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new OrreryError('data', `topic ${channel.topic}: a damaged message (${why}); record or copy the log again`, {
+      cause,
+    });
   }
-  if (channel.messageEncoding === 'protobuf') return protobufBytes(data, 2);
-  // CDR: 4 bytes of encapsulation, header {sec, nsec, frame_id}, format, then the bytes. Strings end in a zero byte; numbers
-  // are aligned to four bytes after the encapsulation.
+}
+
+/** The three byte strings of a CDR message after four bytes of encapsulation and a time; lengths are aligned to four bytes. */
+function cdrParts(data: Uint8Array): Uint8Array[] {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const little = data[1] === 1;
   let at = 4 + 8;
-  for (let string = 0; string < 2; string++) {
+  return Array.from({ length: 3 }, () => {
     at = 4 + Math.ceil((at - 4) / 4) * 4;
-    at += 4 + view.getUint32(at, little);
-  }
-  at = 4 + Math.ceil((at - 4) / 4) * 4;
-  return data.subarray(at + 4, at + 4 + view.getUint32(at, little));
+    const length = view.getUint32(at, little);
+    at += 4 + length;
+    return data.subarray(at - length, at);
+  });
 }
 
 /** Field of length-delimited bytes in a protobuf message. */
-function protobufBytes(data: Uint8Array, field: number): Uint8Array {
+function protobufBytes(data: Uint8Array, field: number): Uint8Array | undefined {
   let at = 0;
   const varint = (): number => {
     let value = 0;
-    for (let shift = 1; ; shift *= 128) {
+    for (let shift = 1; at < data.length; shift *= 128) {
       const byte = data[at++]!;
       value += (byte & 127) * shift;
       if (byte < 128) return value;
     }
+    throw new Error('it ends in the middle of a number');
   };
   while (at < data.length) {
     const tag = varint();
@@ -81,7 +92,7 @@ function protobufBytes(data: Uint8Array, field: number): Uint8Array {
     } else if (kind === 0) varint();
     else at += kind === 1 ? 8 : 4;
   }
-  throw new OrreryError('data', `a protobuf image message without field ${field}`);
+  return undefined;
 }
 
 /** Writes each image topic of a log as a video into `folder`, once; returns them as units. */
@@ -100,7 +111,7 @@ export async function mcapVideos(path: string, folder: string, signal?: AbortSig
       'data',
       `${path}: no camera topics; need messages of type sensor_msgs/msg/CompressedImage, foxglove.CompressedImage or foxglove.CompressedVideo`,
     );
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const units: VideoUnit[] = [];
   for (const topic of [...streams].sort()) {
     throwIfAborted(signal);
@@ -129,30 +140,6 @@ export async function mcapVideos(path: string, folder: string, signal?: AbortSig
 const nameOf = (path: string, topic: string): string =>
   `${basename(path, '.mcap')}-${topic.replace(/[^\w-]+/g, '_').replace(/^_/, '')}`;
 
-/** One picture of an encoded stream. */
-export function encodedOf({ data, channel }: McapMessage): { readonly format: string; readonly bytes: Uint8Array } {
-  if (channel.messageEncoding === 'json') {
-    const value = JSON.parse(new TextDecoder().decode(data)) as { data?: string; format?: string };
-    return { format: value.format ?? '', bytes: new Uint8Array(Buffer.from(value.data ?? '', 'base64')) };
-  }
-  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-  if (channel.messageEncoding === 'protobuf')
-    return { format: text(protobufBytes(data, 4)), bytes: protobufBytes(data, 3) };
-  // CDR: 4 bytes of encapsulation, time {sec, nsec}, frame_id, data, format; lengths are aligned to four bytes.
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const little = data[1] === 1;
-  let at = 4 + 8;
-  const part = (): Uint8Array => {
-    at = 4 + Math.ceil((at - 4) / 4) * 4;
-    const length = view.getUint32(at, little);
-    at += 4 + length;
-    return data.subarray(at - length, at);
-  };
-  part();
-  const bytes = part();
-  return { format: text(part()).replace(/\0+$/, ''), bytes };
-}
-
 /** Writes an encoded topic to a file, unless it is there. Time of its first picture, nanoseconds. */
 function writeStream(path: string, topic: string, file: string): bigint {
   const isThere = existsSync(file);
@@ -162,7 +149,7 @@ function writeStream(path: string, topic: string, file: string): bigint {
   try {
     for (const message of messagesOf(path)) {
       if (message.channel.topic !== topic) continue;
-      const { format, bytes } = encodedOf(message);
+      const { format, bytes } = payloadOf(message);
       const codec = STREAM_CODECS[format];
       if (codec === undefined)
         throw new OrreryError(
@@ -192,20 +179,26 @@ async function* framesOf(path: string, topic: string, first: bigint, fps: number
   let size: { width: number; height: number } | undefined;
   let shown: Frames | undefined;
   let index = 0;
+  const decoded = async (bytes: Uint8Array) => {
+    const image = sharp(bytes).removeAlpha().toColourspace('srgb');
+    const { width, height } = size ?? (await image.metadata());
+    const even = { width: Math.max(2, width - (width % 2)), height: Math.max(2, height - (height % 2)) };
+    return image
+      .resize({ ...even, fit: 'cover' })
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+  };
   for (const message of messagesOf(path)) {
     if (message.channel.topic !== topic) continue;
     const at = (Number(message.logTime - first) / 1e9) * fps;
     // The picture before holds until this one begins.
     for (; shown !== undefined && index + 0.5 < at; index++) yield shown;
-    const image = sharp(pictureOf(message)).removeAlpha().toColourspace('srgb');
-    if (size === undefined) {
-      const { width, height } = await image.metadata();
-      size = { width: Math.max(2, width - (width % 2)), height: Math.max(2, height - (height % 2)) };
-    }
-    const { data, info } = await image
-      .resize(size.width, size.height, { fit: 'cover' })
-      .raw()
-      .toBuffer({ resolveWithObject: true });
+    const { data, info } = await decoded(payloadOf(message).bytes).catch((cause: Error) => {
+      throw new OrreryError('data', `${path}: topic ${topic} has a picture that cannot be read (${cause.message})`, {
+        cause,
+      });
+    });
+    size ??= info;
     shown = { dtype: 'u8', shape: [1, info.height, info.width, 3], data: new Uint8Array(data) };
   }
   if (shown !== undefined) yield shown;

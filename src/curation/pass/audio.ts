@@ -15,32 +15,26 @@ export type ClipAudio = {
   free(): void;
 };
 
-/** First audio track of an open file: whether it can go along, and its codec. */
-export function audioOf(
-  av: Av,
-  context: FormatContext,
-): { readonly codec: string; readonly fits: boolean } | undefined {
+/** The first audio track of a file. */
+export type AudioTrack = { readonly index: number; readonly codec: string; readonly fits: boolean };
+
+/** First audio track of an open file: which it is, its codec, and whether it can go along. */
+export function audioOf(av: Av, context: FormatContext): AudioTrack | undefined {
   const stream = context.streams.find((s) => s.codecpar.codecType === av.constants.AVMEDIA_TYPE_AUDIO);
   if (stream === undefined) return undefined;
   const codec = av.avGetCodecName(stream.codecpar.codecId) ?? 'unknown';
-  return { codec, fits: FITS_MP4.has(codec) };
+  return { index: stream.index, codec, fits: FITS_MP4.has(codec) };
 }
 
-/**
- * Opens the track of a clip that begins at `startSeconds`, the time stamp of its first picture.
- * @returns undefined when there is no track, or none that MP4 can hold
- */
+/** Opens a track that fits for a clip that begins at `startSeconds`, the time stamp of its first picture. */
 export function openClipAudio(
   av: Av,
   source: { readonly path: string; readonly demuxer: string },
+  track: AudioTrack,
   startSeconds: number,
-): ClipAudio | undefined {
+): ClipAudio {
   const { context } = openInput(av, source.path, source.demuxer);
-  const stream = context.streams.find((s) => s.codecpar.codecType === av.constants.AVMEDIA_TYPE_AUDIO);
-  if (stream === undefined || !FITS_MP4.has(av.avGetCodecName(stream.codecpar.codecId) ?? '')) {
-    context.closeInputSync();
-    return undefined;
-  }
+  const stream = context.streams[track.index]!;
   for (const other of context.streams) if (other.index !== stream.index) other.discard = av.constants.AVDISCARD_ALL;
   if (startSeconds > 0)
     context.seekFrameSync(-1, BigInt(Math.floor(startSeconds * 1e6)), av.constants.AVSEEK_FLAG_BACKWARD);

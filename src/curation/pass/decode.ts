@@ -1,7 +1,6 @@
 // Runs in a worker process: decoded frames of one file in display order with their times, damaged packets counted.
-import type { CodecContext, Frame } from 'node-av/lib';
-import { MAX_SIDE } from '../../media/geometry.ts';
-import { WorkFailure } from '../../media/work-failure.ts';
+import type { Frame } from 'node-av/lib';
+import { openDecoder } from '../../media/worker-decode.ts';
 import { type Av, NO_TIME, type OpenInput, secondsOf } from '../../media/worker-open.ts';
 
 /** A decoded frame, valid until the next one is asked for. */
@@ -37,7 +36,8 @@ export async function* decodeFrames(
   const { context, stream } = input;
   const { notes, part } = options;
   const { AVERROR_EOF, AVERROR_EAGAIN } = av.constants;
-  const decoder = openDecoder(av, input, options.threads, options.vectors);
+  const hasOwn = options.vectors && hasVectors(av.avGetCodecName(stream.codecpar.codecId) ?? '');
+  const decoder = openDecoder(av, input, options.threads, hasOwn ? av.constants.AV_CODEC_FLAG2_EXPORT_MVS : undefined);
   const packet = new av.Packet();
   const frame = new av.Frame();
   packet.alloc();
@@ -107,25 +107,6 @@ export async function* decodeFrames(
     frame.free();
     decoder.freeContext();
   }
-}
-
-function openDecoder(av: Av, { stream }: OpenInput, threads: number, vectors: boolean): CodecContext {
-  const parameters = stream.codecpar;
-  const codec = av.Codec.findDecoder(parameters.codecId);
-  const name = av.avGetCodecName(parameters.codecId) ?? 'unknown';
-  if (codec === null)
-    throw new WorkFailure('file', `no decoder for the codec ${name}`, 'convert it to H.264 with ffmpeg');
-  const context = new av.CodecContext();
-  context.allocContext3(codec);
-  const filled = context.parametersToContext(parameters);
-  context.threadCount = threads;
-  context.pktTimebase = stream.timeBase;
-  if (vectors && WITH_VECTORS.has(name)) context.setFlags2(av.constants.AV_CODEC_FLAG2_EXPORT_MVS);
-  // Options go in one by one: a dictionary handed to open2 is freed twice at the next garbage collection (node-av 6.1).
-  context.setOption('max_pixels', `${MAX_SIDE * MAX_SIDE}`);
-  const opened = filled < 0 ? filled : context.open2Sync(codec, null);
-  if (opened < 0) throw new WorkFailure('file', `the ${name} decoder refuses it (${av.FFmpegError.strerror(opened)})`);
-  return context;
 }
 
 /** Whether frames of this codec carry motion vectors. */

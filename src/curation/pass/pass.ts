@@ -8,15 +8,15 @@ import type { Frame } from 'node-av/lib';
 import { writeFileAtomic } from '../../formats/index.ts';
 import { displaySize, filterLine } from '../../media/geometry.ts';
 import type { VideoInfo } from '../../media/index.ts';
+import { type FrameFilter, openFilter } from '../../media/worker-filter.ts';
 import type { Av, OpenInput } from '../../media/worker-open.ts';
-import type { Transition } from '../shots/detector.ts';
+import type { ShotDetector, Transition } from '../shots/detector.ts';
 import { TINY } from '../shots/features.ts';
-import { openDetector, type ShotDetector } from '../shots/open-detector.ts';
+import { openDetector } from '../shots/open-detector.ts';
 import { audioOf, openClipAudio } from './audio.ts';
 import { type Cutter, type OpenSpan, openCutter } from './cutter.ts';
 import { type DecodeNotes, decodeFrames, hasVectors } from './decode.ts';
 import { type ClipWriter, chooseEncoder, type EncoderName, openClip } from './encode-clip.ts';
-import { type FrameFilter, openFilter } from './filter.ts';
 import { fixedClipId, shotClipId, uuid5 } from './ids.ts';
 import type { ClipUnit, PassOptions, VideoRecord, VideoUnit } from './job.ts';
 import { measure } from './measure.ts';
@@ -175,7 +175,7 @@ export async function runPass(
               threads: options.threads,
               ...(options.kilobits === undefined ? {} : { kilobits: options.kilobits }),
             },
-            sound?.fits === true ? openClipAudio(av, source, Number(first.pts) * timeUnit) : undefined,
+            sound?.fits === true ? openClipAudio(av, source, sound, Number(first.pts) * timeUnit) : undefined,
           )
         : undefined;
     return {

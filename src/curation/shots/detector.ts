@@ -19,6 +19,23 @@ export type Transition = {
   readonly isPending?: true;
 };
 
+/** Small pictures (uint8 RGB [27, 48, 3]) in, transitions out, in order. */
+export type ShotStream = {
+  /** Frames from this one on may still belong to a transition that is not told yet. */
+  readonly undecidedFrom: number;
+  push(rgb: Uint8Array): Transition[] | Promise<Transition[]>;
+  end(): Transition[] | Promise<Transition[]>;
+};
+
+/** An open detector. */
+export type ShotDetector = {
+  /** Most frames that the answer for a frame is behind the newest one. */
+  readonly delay: number;
+  /** @param threshold smallest score. Default: the detector's own */
+  stream(threshold?: number): ShotStream;
+  dispose(): Promise<void>;
+};
+
 /** A trained detector. */
 export type ShotModel = {
   readonly config: ShotNetConfig;

@@ -1,17 +1,16 @@
 // The public TransNetV2 weights as a shot detector: windows of 100 small pictures, the middle 50 answers of each kept.
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NdArray, OrreryError, toF32 } from '../../base/index.ts';
-import { openTensors } from '../../formats/index.ts';
 import { compile, input, type WeightSource } from '../../graph/index.ts';
-import { colourHistogram, TRANSNET_BINS, TRANSNET_V2, type TransnetConfig, transnetV2 } from '../../nets/index.ts';
+import { colourHistogram, TRANSNET_BINS, TRANSNET_V2, transnetV2 } from '../../nets/index.ts';
 import { listWeights, namedWeights } from '../../nets/orrery/weights.ts';
-import { openRuntime, type Session } from '../../runtime/index.ts';
-import type { Transition } from './detector.ts';
+import { openRuntime } from '../../runtime/index.ts';
+import { readWeights } from '../model-weights.ts';
+import type { ShotDetector, Transition } from './detector.ts';
 import { TINY } from './features.ts';
 
 /** Smallest probability of a frame in a transition, as published. */
-export const TRANSNET_THRESHOLD = 0.4;
+const TRANSNET_THRESHOLD = 0.4;
 const WINDOW = 100;
 const STEP = 50;
 const MARGIN = 25;
@@ -24,61 +23,35 @@ export function transnetFile(path: string): string | undefined {
   return /\.(pth|pt|safetensors)$/.test(path) ? path : undefined;
 }
 
-/** An open detector. One video at a time goes through a stream. */
-export type Transnet = {
-  stream(threshold?: number): TransnetStream;
-  dispose(): Promise<void>;
-};
-
-/** Small pictures in, transitions out, in order. */
-export type TransnetStream = {
-  /** Frames from this one on may still belong to a transition that is not told yet. */
-  readonly undecidedFrom: number;
-  push(rgb: Uint8Array): Promise<Transition[]>;
-  end(): Promise<Transition[]>;
-};
-
-/** How the end of a video is treated: filled up with its last frame, as by the authors, or a shorter last window, as by the public pipeline. */
-export type TransnetTail = 'fill' | 'short';
-
-/** Loads the weights. @param tail default `fill` */
-export async function openTransnet(
-  path: string,
-  options: { readonly threads?: number; readonly tail?: TransnetTail; readonly config?: TransnetConfig } = {},
-): Promise<Transnet> {
-  const { threads = 1, tail = 'fill', config = TRANSNET_V2 } = options;
-  const weights = readWeights(path, config);
+/** Loads the weights. */
+export async function openTransnet(path: string): Promise<ShotDetector> {
+  const specs = listWeights((w) =>
+    transnetV2(input('x', [1, 4, TINY.height, TINY.width, 3]), input('h', [1, 4, TRANSNET_BINS]), TRANSNET_V2, w),
+  );
+  const weights = readWeights(path, specs);
   const weightOf = (name: string): WeightSource => ({ kind: 'value', value: weights.get(name)! });
-  const runtime = openRuntime({ threads });
-  const sessions = new Map<number, Promise<Session>>();
-  const sessionOf = (n: number): Promise<Session> => {
-    let session = sessions.get(n);
-    if (session === undefined) {
-      const frames = input('frames', [1, n, TINY.height, TINY.width, 3]);
-      const histograms = input('histograms', [1, n, TRANSNET_BINS]);
-      const p = transnetV2(frames, histograms, config, namedWeights);
-      session = runtime.load(compile({ p }, { weights: weightOf, name: 'transnet' }));
-      sessions.set(n, session);
-    }
-    return session;
-  };
+  const runtime = openRuntime({ threads: 1 });
+  const shape = [1, WINDOW, TINY.height, TINY.width, 3];
+  const frames = input('frames', shape);
+  const histograms = input('histograms', [1, WINDOW, TRANSNET_BINS]);
+  const p = transnetV2(frames, histograms, TRANSNET_V2, namedWeights);
+  const session = await runtime.load(compile({ p }, { weights: weightOf, name: 'transnet' }));
   const probabilities = async (pictures: readonly Uint8Array[]): Promise<Float32Array> => {
-    const n = pictures.length;
-    const frames = new Float32Array(n * TINY.bytes);
-    const histograms = new Float32Array(n * TRANSNET_BINS);
+    const pixels = new Float32Array(WINDOW * TINY.bytes);
+    const colours = new Float32Array(WINDOW * TRANSNET_BINS);
     pictures.forEach((rgb, i) => {
-      frames.set(rgb, i * TINY.bytes);
-      histograms.set(colourHistogram(rgb), i * TRANSNET_BINS);
+      pixels.set(rgb, i * TINY.bytes);
+      colours.set(colourHistogram(rgb), i * TRANSNET_BINS);
     });
-    const session = await sessionOf(n);
-    const { p } = await session.run({
-      frames: { dtype: 'f32', shape: [1, n, TINY.height, TINY.width, 3], data: frames },
-      histograms: { dtype: 'f32', shape: [1, n, TRANSNET_BINS], data: histograms },
+    const answers = await session.run({
+      frames: { dtype: 'f32', shape, data: pixels },
+      histograms: { dtype: 'f32', shape: [1, WINDOW, TRANSNET_BINS], data: colours },
     });
-    return p!.data as Float32Array;
+    return answers.p!.data as Float32Array;
   };
 
   return {
+    delay: WINDOW + MARGIN,
     stream(threshold = TRANSNET_THRESHOLD) {
       /** Pictures of the next window; the beginning is filled up with frame 0. */
       let held: Uint8Array[] = [];
@@ -115,8 +88,7 @@ export async function openTransnet(
         async end() {
           const told: Transition[] = [];
           while (done < count) {
-            const pictures = tail === 'fill' ? filled(held) : held.slice(0, WINDOW);
-            const answers = await probabilities(pictures);
+            const answers = await probabilities(filled(held));
             told.push(...take(answers, MARGIN, MARGIN + Math.min(STEP, count - done)));
             held = held.slice(STEP);
           }
@@ -132,6 +104,7 @@ export async function openTransnet(
   };
 }
 
+/** The end of a video is filled up with its last frame, as by the authors. */
 const filled = (held: readonly Uint8Array[]): Uint8Array[] =>
   Array.from({ length: WINDOW }, (_, i) => held[Math.min(i, held.length - 1)]!);
 
@@ -139,22 +112,4 @@ const filled = (held: readonly Uint8Array[]): Uint8Array[] =>
 function transitionOf(start: number, end: number, score: number): Transition {
   if (end - start <= 1) return { start: end + 1, end: end + 1, kind: 'cut', score };
   return { start, end, kind: 'gradual', score };
-}
-
-function readWeights(path: string, config: TransnetConfig): Map<string, NdArray> {
-  const specs = listWeights((w) =>
-    transnetV2(input('x', [1, 4, TINY.height, TINY.width, 3]), input('h', [1, 4, TRANSNET_BINS]), config, w),
-  );
-  using source = openTensors(path);
-  const weights = new Map<string, NdArray>();
-  for (const { key, shape } of specs) {
-    const info = source.tensors.get(key);
-    if (info === undefined || JSON.stringify(info.shape) !== JSON.stringify(shape))
-      throw new OrreryError(
-        'model',
-        `${path}: ${info === undefined ? `no tensor ${key}` : `${key} is [${info.shape}]`}; need ${key} of [${shape}], as in ${FILE}`,
-      );
-    weights.set(key, { dtype: 'f32', shape, data: toF32(source.read(key)) });
-  }
-  return weights;
 }

@@ -2,22 +2,14 @@
 // a clip counts as its worst picture, as published.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NdArray, OrreryError, toF32 } from '../../base/index.ts';
-import { openTensors } from '../../formats/index.ts';
+import { OrreryError } from '../../base/index.ts';
 import { compile, input } from '../../graph/index.ts';
-import {
-  aestheticHead,
-  CLIP_MEAN,
-  CLIP_STD,
-  CLIP_VIT_L14,
-  type ClipConfig,
-  clipVision,
-  resizeBicubic,
-} from '../../nets/index.ts';
-import { listWeights, namedWeights, type WeightSpec } from '../../nets/orrery/weights.ts';
+import { aestheticHead, CLIP_MEAN, CLIP_STD, CLIP_VIT_L14, clipVision, resizeBicubic } from '../../nets/index.ts';
+import { listWeights, namedWeights } from '../../nets/orrery/weights.ts';
 import { openRuntime } from '../../runtime/index.ts';
 import type { Work } from '../clip-work.ts';
 import type { Stage } from '../engine/stage.ts';
+import { readWeights } from '../model-weights.ts';
 import type { CurateOptions } from '../options.ts';
 import type { Samples } from '../pass/measure.ts';
 import { readSamples } from '../pass/samples.ts';
@@ -42,24 +34,24 @@ export function aestheticStage(out: string, o: CurateOptions): Stage<Work, Work>
 }
 
 /** An open scorer. */
-export type Aesthetic = {
+type Aesthetic = {
   /** Score of the worst picture of a clip, about 1…10; −1 without pictures. */
   score(samples: Samples): Promise<number>;
   dispose(): Promise<void>;
 };
 
 /** Loads the tower and the head. Each is a file of tensors, or a folder with one. */
-export async function openAesthetic(
-  paths: { readonly clip: string; readonly head: string },
-  options: { readonly threads?: number; readonly config?: ClipConfig } = {},
-): Promise<Aesthetic> {
-  const { threads = 1, config = CLIP_VIT_L14 } = options;
+async function openAesthetic(paths: { readonly clip: string; readonly head: string }): Promise<Aesthetic> {
+  const config = CLIP_VIT_L14;
   const side = config.imageSize;
   const pixels = input('pixels', [1, 3, side, side]);
   const tower = listWeights((w) => clipVision(pixels, config, w));
   const head = listWeights((w) => aestheticHead(input('f', [1, config.features]), w));
-  const weights = new Map([...readWeights(paths.clip, tower), ...readWeights(paths.head, head)]);
-  const runtime = openRuntime({ threads });
+  const weights = new Map([
+    ...readWeights(tensorFile(paths.clip), tower),
+    ...readWeights(tensorFile(paths.head), head),
+  ]);
+  const runtime = openRuntime({ threads: 1 });
   const score = aestheticHead(clipVision(pixels, config, namedWeights), namedWeights);
   const graph = compile(
     { score },
@@ -88,7 +80,7 @@ export async function openAesthetic(
 }
 
 /** Short side to `side` (bicubic, antialiased), the middle square, normalised, channels first. */
-export function clipPixels(
+function clipPixels(
   rgb: Uint8Array,
   size: { readonly width: number; readonly height: number },
   side: number,
@@ -123,18 +115,4 @@ function tensorFile(path: string): string {
   if (found === undefined)
     throw new OrreryError('model', `${path}: holds no weights; need model.safetensors or pytorch_model.bin`);
   return join(path, found);
-}
-
-function readWeights(path: string, specs: readonly WeightSpec[]): Map<string, NdArray> {
-  using source = openTensors(tensorFile(path));
-  return new Map(
-    specs.map(({ key, shape }): [string, NdArray] => {
-      const info = source.tensors.get(key);
-      if (info === undefined || JSON.stringify(info.shape) !== JSON.stringify(shape)) {
-        const what = info === undefined ? `no tensor ${key}` : `${key} is [${info.shape}]`;
-        throw new OrreryError('model', `${path}: ${what}; need ${key} of [${shape}]`);
-      }
-      return [key, { dtype: 'f32', shape, data: toF32(source.read(key)) }];
-    }),
-  );
 }

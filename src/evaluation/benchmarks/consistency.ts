@@ -1,8 +1,7 @@
 // 3D consistency: still scenes under a moving camera. Does one rigid scene explain the video, can its cameras be recovered, are
 // they where they should be, and can held-out frames be made again from their neighbours?
-import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
-import { InputError, OrreryError } from '../../base/index.ts';
+import { OrreryError } from '../../base/index.ts';
 import { encodeMp4, type Frames, readFrames } from '../../media/index.ts';
 import { constantVelocity, repeatLastFrame } from '../../motion/index.ts';
 import type { Device } from '../../runtime/index.ts';
@@ -15,11 +14,11 @@ import { errorMap } from '../report/panels.ts';
 import { type ClipRow, defined, type MetricInfo, type Results, summarise } from '../report/table.ts';
 import { type PanelClip, writeReport } from '../report/write.ts';
 import { tailOf } from '../tracking/objects.ts';
-import { resizeClip } from '../videos/pairs.ts';
+import { resizeClip, videosIn } from '../videos/pairs.ts';
 import { openWorkerPool, type WorkerPool } from '../worker-pool.ts';
-import { type OpenedModel, openModel, type Predictor } from './models.ts';
+import { checkGiven, type OpenedModel, openModel, type Predictor } from './models.ts';
 import { PUBLISHED_CONSISTENCY } from './published.ts';
-import { type BenchmarkEvent, type ClipJob, comparedRows, openRun, runJobs } from './runner.ts';
+import { type BenchmarkEvent, type ClipJob, comparedRows, openRun, runJobs, runName } from './runner.ts';
 import { type StillClip, stillClip } from './still-scenes.ts';
 
 export type ConsistencyOptions = {
@@ -45,7 +44,6 @@ const STANDARD = { width: 256, height: 256, fps: 24, frames: 33 } as const;
 /** Videos of others: this many frames, at most this many pixels on the longer side. */
 const MOST_FRAMES = 33;
 const MOST_SIDE = 512;
-const VIDEO = /\.(mp4|m4v|mov|webm|mkv|avi|gif)$/i;
 
 export const CONSISTENCY_METRICS: readonly MetricInfo[] = [
   { name: 'sampson', label: 'Sampson error', unit: 'px at 960×540', better: 'lower', digits: 3 },
@@ -80,12 +78,9 @@ export async function* consistencyBenchmark(options: ConsistencyOptions): AsyncG
   const files = options.videos === undefined ? [] : videosIn(options.videos);
   await using opened: OpenedModel = await openModel(options.model, options);
   const predictor = opened.model;
-  const size = predictor ?? STANDARD;
-  if (given < 1 || given >= size.frames || (predictor !== undefined && !predictor.conditions.includes(given))) {
-    const known = (predictor?.conditions ?? [1, 9]).filter((c) => c > 0);
-    throw new InputError('--given', { got: given, need: `${known.join(' or ')} frames` });
-  }
-  const { width, height, fps, frames } = size;
+  const { width, height, fps, frames } = predictor ?? STANDARD;
+  const size = { width, height, fps, frames };
+  checkGiven(given, frames, predictor);
   const settings = {
     model: predictor?.name ?? 'none',
     given,
@@ -116,22 +111,15 @@ export async function* consistencyBenchmark(options: ConsistencyOptions): AsyncG
   let index = 0;
   for await (const done of runJobs(out, all, signal)) {
     rows.push(...done.rows);
-    const { sampson } = done.rows[0]!.values;
-    const text = sampson === null || sampson === undefined ? 'no matches' : `Sampson ${sampson.toFixed(2)} px`;
+    // The model where there is one, otherwise the truth or the video itself.
+    const { sampson } = (done.rows.find((r) => r.system === 'model') ?? done.rows.at(-1)!).values;
+    const text = sampson === null || sampson === undefined ? 'no value' : `Sampson ${sampson.toFixed(2)} px`;
     yield { type: 'clip', index: ++index, total: all.length, id: done.id, isReused: done.isReused, text };
   }
   const results = resultsOf([...rows, ...compared], settings, { compare, predictor, hasVideos: files.length > 0 });
   const clips = await shownClips(results, world);
   const report = await writeReport(out, results, clips, signal === undefined ? {} : { signal });
   yield { type: 'completed', results, files: report };
-}
-
-function videosIn(path: string): string[] {
-  if (!existsSync(path)) throw new OrreryError('data', `${path}: no such file or folder`);
-  if (!statSync(path).isDirectory()) return [path];
-  const names = readdirSync(path).filter((n) => VIDEO.test(n));
-  if (names.length === 0) throw new OrreryError('data', `${path}: no video files (mp4, m4v, mov, webm, mkv, avi, gif)`);
-  return names.sort().map((n) => join(path, n));
 }
 
 const clipName = (seed: number): string => `still-${seed}`;
@@ -161,7 +149,7 @@ async function systemsOf(seed: number, clip: StillClip, world: World): Promise<r
 
 async function scoreScene(seed: number, world: World): Promise<ClipRow[]> {
   const { given, geometry } = world;
-  const clip = await stillClip(seed, world.pool, { ...sizeOf(world), ...(world.signal && { signal: world.signal }) });
+  const clip = await stillClip(seed, world.pool, { ...world.size, ...(world.signal && { signal: world.signal }) });
   const systems = await systemsOf(seed, clip, world);
   // From the last given frame on: every system starts at the same place.
   return Promise.all(
@@ -180,26 +168,24 @@ async function scoreScene(seed: number, world: World): Promise<ClipRow[]> {
   );
 }
 
-const sizeOf = ({ size }: World): World['size'] => ({
-  width: size.width,
-  height: size.height,
-  fps: size.fps,
-  frames: size.frames,
-});
-
+/** A file that cannot be read has no values and says why: the others count all the same. */
 async function scoreVideo(file: string, { geometry, signal }: World): Promise<ClipRow[]> {
-  const read = await readFrames(file, signal === undefined ? {} : { signal });
-  const [count, height, width] = read.shape;
-  const frames = Math.min(MOST_FRAMES, count);
+  const name = { clip: basename(file, extname(file)), group: 'videos', system: 'videos' };
+  let read: Frames;
+  try {
+    read = await readFrames(file, { maxFrames: MOST_FRAMES, ...(signal && { signal }) });
+  } catch (error) {
+    if (!(error instanceof OrreryError) || error.code !== 'data') throw error;
+    return [
+      { ...name, values: Object.fromEntries(CONSISTENCY_METRICS.map((m) => [m.name, null])), notes: [error.message] },
+    ];
+  }
+  const { shape, data } = read;
+  const [, height, width] = shape;
   const scale = Math.min(1, MOST_SIDE / Math.max(height, width));
-  const cut: Frames = {
-    dtype: 'u8',
-    shape: [frames, height, width, 3],
-    data: read.data.slice(0, frames * height * width * 3),
-  };
-  const clip = scale === 1 ? cut : resizeClip(cut, Math.round(height * scale), Math.round(width * scale));
-  const got = await geometry.run({ frames: clip });
-  return [rowOf(got, { clip: basename(file, extname(file)), group: 'videos', system: 'videos' })];
+  const whole: Frames = { dtype: 'u8', shape, data };
+  const clip = scale === 1 ? whole : resizeClip(whole, Math.round(height * scale), Math.round(width * scale));
+  return [rowOf(await geometry.run({ frames: clip }), name)];
 }
 
 function rowOf(got: GeometryResult, name: { clip: string; group: string; system: string }): ClipRow {
@@ -243,7 +229,7 @@ function resultsOf(
   const isModel = predictor !== undefined;
   const systems = [
     ...(isModel ? ['model'] : []),
-    ...compare.map((dir) => dir.replace(/\/+$/, '').split('/').pop()!),
+    ...compare.map(runName),
     'repeat-last-frame',
     'constant-velocity',
     ...(isModel ? ['tokenizer ceiling'] : []),
@@ -292,7 +278,7 @@ async function shownClips(results: Results, world: World): Promise<PanelClip[]> 
   const clips: PanelClip[] = [];
   for (const row of [...best, ...worst]) {
     const seed = Number(row.clip.replace('still-', ''));
-    const clip = await stillClip(seed, world.pool, sizeOf(world));
+    const clip = await stillClip(seed, world.pool, size);
     const made =
       predictor === undefined
         ? await constantVelocity(clip.frames, given, size.frames)

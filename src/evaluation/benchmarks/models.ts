@@ -90,6 +90,13 @@ export async function openPredictor(
   };
 }
 
+/** Refuses numbers of given frames that the model does not know, or that leave nothing to predict. */
+export function checkGiven(given: number, frames: number, model: Predictor | undefined): void {
+  if (given >= 1 && given < frames && (model === undefined || model.conditions.includes(given))) return;
+  const known = (model?.conditions ?? [1, 9]).filter((c) => c > 0);
+  throw new InputError('--given', { got: given, need: `${known.join(' or ')} frames` });
+}
+
 /** A model for a benchmark, or none: baselines alone. */
 export type OpenedModel = AsyncDisposable & { readonly model?: Predictor };
 

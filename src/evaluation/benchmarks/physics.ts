@@ -1,7 +1,6 @@
 // Physics alignment: eight scenarios from our simulator, a model goes on from given frames, and pixels, objects and conservation
 // are compared with what really happens. Baselines, the tokenizer's ceiling and the tracker's own quality stand beside it.
 import { join } from 'node:path';
-import { InputError } from '../../base/index.ts';
 import { encodeMp4, type Frames, readFrames } from '../../media/index.ts';
 import { constantVelocity, repeatLastFrame } from '../../motion/index.ts';
 import type { Device } from '../../runtime/index.ts';
@@ -33,9 +32,9 @@ import {
 import { TRACKER } from '../tracking/tracker.ts';
 import type { TrackJob } from '../tracking/worker.ts';
 import { openWorkerPool, type WorkerPool } from '../worker-pool.ts';
-import { type OpenedModel, openModel, type Predictor } from './models.ts';
+import { checkGiven, type OpenedModel, openModel, type Predictor } from './models.ts';
 import { PUBLISHED_PHYSICS } from './published.ts';
-import { type BenchmarkEvent, type ClipJob, comparedRows, openRun, runJobs } from './runner.ts';
+import { type BenchmarkEvent, type ClipJob, comparedRows, keepNewest, openRun, runJobs, runName } from './runner.ts';
 
 export type PhysicsOptions = {
   /** Model name or folder; `none` measures the baselines alone. */
@@ -109,20 +108,16 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
   await using opening: OpenedModel = await openModel(options.model, options);
   const opened = opening.model;
   const size = opened ?? STANDARD;
-  if (given < 1 || given >= size.frames || (opened !== undefined && !opened.conditions.includes(given))) {
-    throw new InputError('--given', {
-      got: given,
-      need: `${(opened?.conditions ?? [1, 9]).filter((c) => c > 0).join(' or ')} frames`,
-    });
-  }
+  const { width, height, fps, frames } = size;
+  checkGiven(given, frames, opened);
   const settings = {
     model: opened === undefined ? 'none' : opened.name,
     given,
     firstScoredFrame: given,
-    frames: size.frames,
-    width: size.width,
-    height: size.height,
-    fps: size.fps,
+    frames,
+    width,
+    height,
+    fps,
     seeds,
     quick,
     firstSeed: FIRST_SEED,
@@ -137,7 +132,11 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
   const world: World = {
     pool,
     trackers,
-    simulate: simulateOnce(size, signal),
+    // The cameras of a scene come one after the other.
+    simulate: keepNewest(
+      ({ scenario, seed }) => `${scenario} ${seed}`,
+      ({ scenario, seed }) => simulateClip(scenario, seed, { width, height, fps, frames, ...(signal && { signal }) }),
+    ),
     predictor: opened,
     size,
     given,
@@ -169,7 +168,7 @@ export async function* physicsBenchmark(options: PhysicsOptions): AsyncGenerator
 }
 
 /** `24.1 dB`, or that there is no value. */
-const decibels = (psnr: number | null | undefined): string =>
+export const decibels = (psnr: number | null | undefined): string =>
   psnr === null || psnr === undefined ? 'no value' : `${psnr.toFixed(1)} dB`;
 
 type World = {
@@ -182,20 +181,6 @@ type World = {
   readonly out: string;
   readonly signal: AbortSignal | undefined;
 };
-
-/** Simulates clips; the last one is kept, since its cameras come one after the other. */
-function simulateOnce(size: World['size'], signal: AbortSignal | undefined): World['simulate'] {
-  let last: { readonly key: string; readonly clip: Promise<SimulatedClip> } | undefined;
-  return ({ scenario, seed }) => {
-    const key = `${scenario} ${seed}`;
-    if (last?.key !== key) {
-      const { width, height, fps, frames } = size;
-      const clip = simulateClip(scenario, seed, { width, height, fps, frames, ...(signal && { signal }) });
-      last = { key, clip };
-    }
-    return last.clip;
-  };
-}
 
 /** Simulates and renders the truth of a clip with the masks of its objects of interest. */
 async function truthOf(plan: Plan, world: World): Promise<Truth> {
@@ -325,10 +310,9 @@ function resultsOf(
   compare: readonly string[],
   model: Predictor | undefined,
 ): Results {
-  const compared = compare.map((dir) => dir.replace(/\/+$/, '').split('/').pop()!);
   const systems = [
     ...(model === undefined ? [] : ['model']),
-    ...compared,
+    ...compare.map(runName),
     'repeat-last-frame',
     'constant-velocity',
     ...(model === undefined ? [] : ['tokenizer ceiling']),

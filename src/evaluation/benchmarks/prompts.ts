@@ -25,7 +25,7 @@ import {
 import { type ClipRow, type MetricInfo, type Results, summarise } from '../report/table.ts';
 import { type PanelClip, writeReport } from '../report/write.ts';
 import { type OpenedModel, openModel, type Predictor } from './models.ts';
-import { type BenchmarkEvent, type ClipJob, comparedRows, openRun, runJobs } from './runner.ts';
+import { type BenchmarkEvent, type ClipJob, comparedRows, keepNewest, openRun, runJobs, runName } from './runner.ts';
 
 export type PromptsOptions = {
   /** Model name or folder; `none` measures the probe alone. */
@@ -66,6 +66,8 @@ type World = {
   readonly signal: AbortSignal | undefined;
   /** Learnt when the first clip needs it. */
   readonly probe: () => Promise<Probe>;
+  /** By seed. */
+  readonly trueClip: (seed: number) => Promise<TrueClip>;
 };
 
 /** Runs the benchmark; yields one event per sentence and the results at the end. */
@@ -77,8 +79,8 @@ export async function* promptsBenchmark(options: PromptsOptions): AsyncGenerator
   if (predictor !== undefined && !predictor.conditions.includes(0)) {
     throw new InputError('--model', { got: predictor.name, need: 'a model that makes video from a sentence alone' });
   }
-  const size = predictor ?? STANDARD;
-  const { width, height, fps, frames } = size;
+  const { width, height, fps, frames } = predictor ?? STANDARD;
+  const size = { width, height, fps, frames };
   const settings = {
     model: predictor?.name ?? 'none',
     world: 'table',
@@ -95,7 +97,7 @@ export async function* promptsBenchmark(options: PromptsOptions): AsyncGenerator
   const world: World = {
     pool,
     predictor,
-    size: { width, height, fps, frames },
+    size,
     out,
     seeds,
     signal,
@@ -103,6 +105,11 @@ export async function* promptsBenchmark(options: PromptsOptions): AsyncGenerator
       probe ??= teach(pool, size, signal);
       return probe;
     },
+    // The other clip of a sentence is the true one of the next.
+    trueClip: keepNewest(
+      (seed) => seed,
+      (seed) => renderTrueClip(seed, { pool, size, signal }),
+    ),
   };
   const jobs: ClipJob[] = Array.from({ length: seeds }, (_, i) => ({
     id: `prompt-${FIRST_SEED + i}`,
@@ -128,28 +135,18 @@ type TrueClip = {
   readonly frames: Frames;
   readonly caption: string;
   readonly wanted: Attributes;
-  readonly labelled: LabelledFrame;
 };
 
-async function trueClip(
+async function renderTrueClip(
   seed: number,
   { pool, size, signal }: Pick<World, 'pool' | 'size' | 'signal'>,
 ): Promise<TrueClip> {
-  const options = { width: size.width, height: size.height, fps: size.fps, frames: size.frames };
-  const { scene, trajectory } = await simulateClip('table', seed, { ...options, ...(signal && { signal }) });
-  const view = await pool.render(scene, trajectory, { channels: ['instance'], ...(signal && { signal }) });
-  const things = thingsOf(scene);
-  const pixels = size.height * size.width;
+  const { scene, trajectory } = await simulateClip('table', seed, { ...size, ...(signal && { signal }) });
+  const view = await pool.render(scene, trajectory, signal === undefined ? {} : { signal });
   return {
     frames: { dtype: 'u8', shape: [size.frames, size.height, size.width, 3], data: Uint8Array.from(view.rgb) },
     caption: captionOf(scene, trajectory, { outcome: false }),
-    wanted: { things: [...things.values()], isMoving: isMoving(scene, trajectory) },
-    labelled: {
-      rgb: Uint8Array.from(view.rgb.subarray(0, pixels * 3)),
-      instance: Uint16Array.from(view.instance!.subarray(0, pixels)),
-      things,
-      size: { height: size.height, width: size.width },
-    },
+    wanted: { things: [...thingsOf(scene).values()], isMoving: isMoving(scene, trajectory) },
   };
 }
 
@@ -176,12 +173,8 @@ function isMoving(scene: Scene, trajectory: Trajectory): boolean {
 async function teach(pool: RenderPool, size: Size, signal: AbortSignal | undefined): Promise<Probe> {
   const frames: LabelledFrame[] = [];
   for (let i = 0; i < LEARN_CLIPS; i++) {
+    const { scene, trajectory } = await simulateClip('table', LEARN_SEED + i, { ...size, ...(signal && { signal }) });
     // One frame is enough to learn from: only it is rendered.
-    const options = { width: size.width, height: size.height, fps: size.fps, frames: size.frames };
-    const { scene, trajectory } = await simulateClip('table', LEARN_SEED + i, {
-      ...options,
-      ...(signal && { signal }),
-    });
     const view = await pool.render(scene, trajectory, {
       channels: ['instance'],
       range: [0, 1],
@@ -202,8 +195,8 @@ const clipName = (i: number): string => `prompt-${FIRST_SEED + i}`;
 async function scorePrompt(i: number, world: World): Promise<ClipRow[]> {
   const { predictor, seeds, size, out, signal } = world;
   const probe = await world.probe();
-  const clip = await trueClip(FIRST_SEED + i, world);
-  const other = await trueClip(FIRST_SEED + ((i + 1) % Math.max(2, seeds)), world);
+  const clip = await world.trueClip(FIRST_SEED + i);
+  const other = await world.trueClip(FIRST_SEED + ((i + 1) % Math.max(2, seeds)));
   const systems: [string, Frames][] = [];
   if (predictor !== undefined) {
     const made = await predictor.predict(clip.frames, {
@@ -238,7 +231,7 @@ function resultsOf(
 ): Results {
   const systems = [
     ...(predictor === undefined ? [] : ['model']),
-    ...compare.map((dir) => dir.replace(/\/+$/, '').split('/').pop()!),
+    ...compare.map(runName),
     'video of another sentence',
     'truth',
   ];
@@ -270,7 +263,7 @@ async function shownClips(results: Results, world: World): Promise<PanelClip[]> 
   const worst = ranked.slice(SHOWN).reverse().slice(0, SHOWN);
   const clips: PanelClip[] = [];
   for (const row of [...best, ...worst]) {
-    const clip = await trueClip(Number(row.clip.replace('prompt-', '')), world);
+    const clip = await world.trueClip(Number(row.clip.replace('prompt-', '')));
     const made = await readFrames(join(world.out, 'videos', `${row.clip}.mp4`));
     clips.push({
       heading: row.clip,

@@ -69,6 +69,22 @@ export async function* runJobs(dir: string, jobs: readonly ClipJob[], signal?: A
   }
 }
 
+/** Name of a compared run in tables: that of its folder. */
+export const runName = (dir: string): string => dir.replace(/\/+$/, '').split('/').pop()!;
+
+/** Makes values and keeps the newest, for a key that comes again at once. */
+export function keepNewest<Of, Value>(
+  keyOf: (of: Of) => string | number,
+  make: (of: Of) => Promise<Value>,
+): (of: Of) => Promise<Value> {
+  let newest: { readonly key: string | number; readonly value: Promise<Value> } | undefined;
+  return (of) => {
+    const key = keyOf(of);
+    if (newest?.key !== key) newest = { key, value: make(of) };
+    return newest.value;
+  };
+}
+
 /** The model's rows of other finished runs of the same benchmark, under the name of their folder. */
 export function comparedRows(
   runs: readonly string[],
@@ -88,7 +104,7 @@ export function comparedRows(
         need: `a run of ${benchmark} with the same settings (only the model may differ)`,
       });
     }
-    const name = dir.replace(/\/+$/, '').split('/').pop()!;
+    const name = runName(dir);
     return jobs.flatMap(({ id }) => {
       const path = join(dir, 'clips', `${id}.json`);
       if (!existsSync(path)) throw new OrreryError('data', `${dir}: clip ${id} is missing; finish that run first`);

@@ -29,7 +29,7 @@ export type SpeedResult = {
   readonly joulesPerFrame: number | null;
 };
 
-/** Measures one model with nine given frames. Other work on the machine falsifies the figures. */
+/** Measures one model with the most given frames that it knows. Other work on the machine falsifies the figures. */
 export async function speedBenchmark(options: SpeedOptions): Promise<SpeedResult> {
   const { model, clips = 3, signal } = options;
   const began = performance.now();

@@ -14,8 +14,8 @@ import {
 import { invertRigid } from '../geometry/small.ts';
 
 /** How cameras move: round the scene, towards it, or round and up. */
-export const CAMERA_MOVES = ['orbit', 'approach', 'rise'] as const;
-export type CameraMove = (typeof CAMERA_MOVES)[number];
+const CAMERA_MOVES = ['orbit', 'approach', 'rise'] as const;
+type CameraMove = (typeof CAMERA_MOVES)[number];
 
 export type StillClip = {
   readonly move: CameraMove;

@@ -1,7 +1,7 @@
 // Keypoints and matches between pictures: AKAZE from OpenCV, ratio test and mutual check. Learned matchers give other figures;
 // every table names this one.
 
-import { lowerMedian, lumaOf, openCv, type PlaneSize, withMats } from '../../motion/index.ts';
+import { lowerMedian, lumaOf, type OpenCv, openCv, type PlaneSize, withMats } from '../../motion/index.ts';
 import type { Matches } from './sampson.ts';
 
 /** Name of the matcher in tables. */
@@ -161,8 +161,21 @@ export function matchesFrom(a: Keypoints, b: Keypoints, pairs: readonly (readonl
 
 /** Largest correction of a match, pixels of the enlarged picture. */
 const MOST_CORRECTION = 3;
-/** Deviation of the blur before matches are refined, pixels of the video. */
+/** Deviation of the blur before points are followed, pixels of the video. */
 const BLUR = 0.8;
+
+/**
+ * Luma of a picture, `zoom` times as large and blurred: noise that sticks to the screen (soft shadows, blocks of a codec) must not
+ * hold points. The caller frees it.
+ */
+export function smoothLuma(cv: OpenCv, rgb: Uint8Array, { height, width }: PlaneSize, zoom: number) {
+  const gray = cv.matFromArray(height, width, cv.CV_8UC1, lumaOf(rgb) as unknown as number[]);
+  const big = new cv.Mat();
+  cv.resize(gray, big, new cv.Size(Math.round(width * zoom), Math.round(height * zoom)), 0, 0, cv.INTER_CUBIC);
+  cv.GaussianBlur(big, big, new cv.Size(0, 0), BLUR * zoom);
+  gray.delete();
+  return big;
+}
 
 /**
  * Moves the second point of each match to where the patch around the first one fits best (Lucas-Kanade from the match itself).
@@ -180,14 +193,7 @@ export async function refineMatches(
   const cv = await openCv();
   return withMats((keep) => {
     const zoom = Math.max(1, side / Math.max(height, width));
-    const picture = (rgb: Uint8Array) => {
-      const gray = keep(cv.matFromArray(height, width, cv.CV_8UC1, lumaOf(rgb) as unknown as number[]));
-      const big = keep(new cv.Mat());
-      cv.resize(gray, big, new cv.Size(Math.round(width * zoom), Math.round(height * zoom)), 0, 0, cv.INTER_CUBIC);
-      cv.GaussianBlur(big, big, new cv.Size(0, 0), BLUR * zoom);
-      return big;
-    };
-    const [from, to] = [picture(a), picture(b)];
+    const [from, to] = [a, b].map((rgb) => keep(smoothLuma(cv, rgb, { height, width }, zoom)));
     const enlarged = (points: Float64Array) =>
       keep(
         cv.matFromArray(
@@ -202,7 +208,7 @@ export async function refineMatches(
     const [status, error] = [keep(new cv.Mat()), keep(new cv.Mat())];
     const criteria = new cv.TermCriteria(cv.TermCriteria_COUNT + cv.TermCriteria_EPS, 30, 0.01);
     const window = new cv.Size(15, 15);
-    cv.calcOpticalFlowPyrLK(from, to, start, end, status, error, window, 0, criteria, cv.OPTFLOW_USE_INITIAL_FLOW);
+    cv.calcOpticalFlowPyrLK(from!, to!, start, end, status, error, window, 0, criteria, cv.OPTFLOW_USE_INITIAL_FLOW);
     const refined = matches.b.slice();
     for (let i = 0; i < matches.count; i++) {
       const [x, y] = [end.data32F[2 * i]!, end.data32F[2 * i + 1]!];

@@ -8,6 +8,15 @@ import { resizeOpenCvBytes } from '../resize/opencv.ts';
 
 const VIDEO = /\.(mp4|m4v|mov|webm|mkv|avi|gif)$/i;
 
+/** The video files of a folder by name, or the one file that `path` names. */
+export function videosIn(path: string): string[] {
+  if (!existsSync(path)) throw new OrreryError('data', `${path}: no such file or folder`);
+  if (!statSync(path).isDirectory()) return [path];
+  const names = readdirSync(path).filter((n) => VIDEO.test(n));
+  if (names.length === 0) throw new OrreryError('data', `${path}: no video files (mp4, m4v, mov, webm, mkv, avi, gif)`);
+  return names.sort().map((n) => join(path, n));
+}
+
 export type FilePair = { readonly name: string; readonly generated: string; readonly reference: string };
 
 /** The pairs of two files or two folders. Names that only one folder has are returned in `alone`. */
@@ -23,21 +32,9 @@ export function filePairs(
     throw new InputError('videos', { got: `${generated} and ${reference}`, need: 'two files or two folders' });
   }
   if (!isFolder) return { pairs: [{ name: stem(generated), generated, reference }], alone: [] };
-  const list = (dir: string): Map<string, string> =>
-    new Map(
-      readdirSync(dir)
-        .filter((n) => VIDEO.test(n))
-        .sort()
-        .map((n) => [stem(n), join(dir, n)]),
-    );
+  const list = (dir: string): Map<string, string> => new Map(videosIn(dir).map((file) => [stem(file), file]));
   const a = list(generated);
   const b = list(reference);
-  for (const [dir, files] of [
-    [generated, a],
-    [reference, b],
-  ] as const) {
-    if (files.size === 0) throw new OrreryError('data', `${dir}: no video files (mp4, m4v, mov, webm, mkv, avi, gif)`);
-  }
   const pairs = [...a]
     .filter(([name]) => b.has(name))
     .map(([name, path]) => ({ name, generated: path, reference: b.get(name)! }));

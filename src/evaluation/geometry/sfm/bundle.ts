@@ -76,8 +76,8 @@ const robust = (e: number, huber: number): number => (e <= huber ? e * e : huber
 const costOf = (scene: Scene3, sights: readonly Sight[], huber: number): number =>
   sights.reduce((sum, s) => sum + robust(sightError(scene, s), huber), 0);
 
-/** Adjusts the scene in place; returns the mean robust squared error per sight before and after. */
-export function adjust(scene: Scene3, sights: readonly Sight[], options: BundleOptions = {}): number {
+/** Adjusts the scene in place. */
+export function adjust(scene: Scene3, sights: readonly Sight[], options: BundleOptions = {}): void {
   const { fixed = new Set([0]), fixesPoints = false, refinesFocal = false, iterations = 15, huber = 1 } = options;
   // Sights of a point lie together, so that it is eliminated in one go.
   const sorted = [...sights].sort((a, b) => a.point - b.point);
@@ -89,7 +89,7 @@ export function adjust(scene: Scene3, sights: readonly Sight[], options: BundleO
     size += 6;
   }
   const focalSlot = refinesFocal ? size++ : -1;
-  if (size === 0 && fixesPoints) return 0;
+  if (size === 0 && fixesPoints) return;
   let cost = costOf(scene, sorted, huber);
   let damping = 1e-4;
   for (let round = 0; round < iterations; round++) {
@@ -115,7 +115,6 @@ export function adjust(scene: Scene3, sights: readonly Sight[], options: BundleO
     damping = Math.max(1e-9, damping / 5);
     if (isDone) break;
   }
-  return sorted.length === 0 ? 0 : cost / sorted.length;
 }
 
 type PointSolve = {
@@ -314,8 +313,8 @@ function inverse3(m: Float64Array): Float64Array | undefined {
   ).map((v) => v / det);
 }
 
-/** Solves a symmetric positive system in place; undefined when it is not positive. */
-export function solveCholesky(m: Float64Array, b: Float64Array, n: number): Float64Array | undefined {
+/** Solves a symmetric positive system; undefined when it is not positive. */
+function solveCholesky(m: Float64Array, b: Float64Array, n: number): Float64Array | undefined {
   const l = m.slice();
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {

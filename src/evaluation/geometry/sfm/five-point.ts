@@ -3,7 +3,7 @@
 // x₁ᵀ E x₀ = 0 with rays x of view 0 and view 1; x₁ ≃ R x₀ + t, E = [t]× R.
 import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { randomStream } from '../../../base/index.ts';
-import { det3, mul3, transpose3 } from '../small.ts';
+import { angleDegrees, det3, mul3, transpose3 } from '../small.ts';
 
 /** Rays (x, y, 1) of matched points, flat [n, 2] each. */
 export type RayPairs = { readonly count: number; readonly a: Float64Array; readonly b: Float64Array };
@@ -51,7 +51,7 @@ function times(p: Polynomial, q: Polynomial): Polynomial {
 const plus = (p: Polynomial, q: Polynomial, factor = 1): Polynomial => p.map((v, i) => v + factor * q[i]!);
 
 /** All essential matrices (unit Frobenius norm) through five matches, at most ten. */
-export function fivePoint({ a, b }: RayPairs): Float64Array[] {
+function fivePoint({ a, b }: RayPairs): Float64Array[] {
   const design = Matrix.zeros(9, 9);
   for (let i = 0; i < 5; i++) {
     const [x, y, u, v] = [a[2 * i]!, a[2 * i + 1]!, b[2 * i]!, b[2 * i + 1]!];
@@ -141,7 +141,7 @@ function eliminate(rows: Polynomial[]): boolean {
 export type TwoView = { readonly rotation: Float64Array; readonly translation: Float64Array };
 
 /** The four poses of an essential matrix. */
-export function decompose(e: Float64Array): TwoView[] {
+function decompose(e: Float64Array): TwoView[] {
   const svd = new SingularValueDecomposition(Matrix.from1DArray(3, 3, e));
   const u = Float64Array.from(svd.leftSingularVectors.to1DArray());
   const v = Float64Array.from(svd.rightSingularVectors.to1DArray());
@@ -235,8 +235,7 @@ export function relativePoses(pairs: RayPairs, options: EssentialOptions): TwoVi
 
 /** Angle between rotations and between directions of translation, rad. */
 function differenceOf(p: TwoView, q: TwoView): readonly [number, number] {
-  const m = mul3(transpose3(p.rotation), q.rotation);
-  const cosine = Math.min(1, Math.max(-1, (m[0]! + m[4]! + m[8]! - 1) / 2));
+  const turn = (angleDegrees(mul3(transpose3(p.rotation), q.rotation)) * Math.PI) / 180;
   const dot = p.translation.reduce((s, v, i) => s + v * q.translation[i]!, 0);
-  return [Math.acos(cosine), Math.acos(Math.min(1, Math.max(-1, dot)))];
+  return [turn, Math.acos(Math.min(1, Math.max(-1, dot)))];
 }

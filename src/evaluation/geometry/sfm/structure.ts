@@ -4,7 +4,8 @@
 import { throwIfAborted } from '../../../base/index.ts';
 import type { Frames } from '../../../media/index.ts';
 import { lowerMedian } from '../../../motion/index.ts';
-import { adjust, projected, type Scene3, type Sight, sightError, type View } from './bundle.ts';
+import { invertRigid, mul3, transpose3 } from '../small.ts';
+import { adjust, type Scene3, type Sight, sightError, type View } from './bundle.ts';
 import { depthsOf, type RayPairs, relativePoses, type TwoView } from './five-point.ts';
 import { lengthOf, type PointTrack, sightOf, trackPoints } from './tracks.ts';
 
@@ -36,8 +37,8 @@ export type Structure = {
   readonly why?: string;
 };
 
-export const LEAST_REGISTERED = 0.9;
-export const MOST_REPROJECTION = 2;
+const LEAST_REGISTERED = 0.9;
+const MOST_REPROJECTION = 2;
 /** Fewest points that the two first frames share. */
 const LEAST_SHARED = 20;
 /** Fewest points that place a frame. */
@@ -277,12 +278,7 @@ function addPoints(
 
 /** Pose of view b seen from view a: x_b = R x_a + t. */
 function between(a: View, b: View): TwoView {
-  const rotation = new Float64Array(9);
-  for (let i = 0; i < 3; i++) {
-    for (let j = 0; j < 3; j++) {
-      for (let k = 0; k < 3; k++) rotation[3 * i + j]! += b.rotation[3 * i + k]! * a.rotation[3 * j + k]!;
-    }
-  }
+  const rotation = mul3(b.rotation, transpose3(a.rotation));
   const t = a.translation;
   const translation = b.translation.map(
     (v, i) => v - (rotation[3 * i]! * t[0]! + rotation[3 * i + 1]! * t[1]! + rotation[3 * i + 2]! * t[2]!),
@@ -317,21 +313,12 @@ function place(state: State, frame: number): boolean {
 
 /** Points whose sights disagree, or that lie behind a camera, are forgotten: outlines of round things are no points of the scene. */
 function dropOutliers(state: State): void {
-  const { scene, tracks, placed, known } = state;
+  const { scene, known } = state;
   const sights = sightsOf(state);
   if (sights.length === 0) return;
   const usual = lowerMedian(sights.map((s) => sightError(scene, s)));
   const most = Math.min(OUTLIER, Math.max(LEAST_OUTLIER, 5 * usual));
-  for (const point of [...known]) {
-    let worst = 0;
-    for (const view of placed) {
-      const at = sightOf(tracks[point]!, view);
-      if (at === undefined) continue;
-      const p = projected(scene, scene.views[view]!, point);
-      worst = Math.max(worst, p.z <= 1e-6 ? Number.POSITIVE_INFINITY : Math.hypot(p.x - at[0], p.y - at[1]));
-    }
-    if (worst > most) known.delete(point);
-  }
+  for (const s of sights) if (sightError(scene, s) > most) known.delete(s.point);
 }
 
 function summaryOf(state: State, count: number): Structure {
@@ -358,25 +345,5 @@ function summaryOf(state: State, count: number): Structure {
   };
 }
 
-function cameraToWorld(view: View): Float64Array {
-  const { rotation: r } = view;
-  const e = eyeOf(view);
-  return Float64Array.of(
-    r[0]!,
-    r[3]!,
-    r[6]!,
-    e[0]!,
-    r[1]!,
-    r[4]!,
-    r[7]!,
-    e[1]!,
-    r[2]!,
-    r[5]!,
-    r[8]!,
-    e[2]!,
-    0,
-    0,
-    0,
-    1,
-  );
-}
+const cameraToWorld = ({ rotation: r, translation: t }: View): Float64Array =>
+  invertRigid([...r.subarray(0, 3), t[0]!, ...r.subarray(3, 6), t[1]!, ...r.subarray(6), t[2]!, 0, 0, 0, 1]);

@@ -11,7 +11,7 @@ import type { Structure } from './structure.ts';
 export const SYNTHESIS = 'plane sweep over neighbouring frames';
 
 /** Every how many frames one is held out. */
-export const HELD_EVERY = 8;
+const HELD_EVERY = 8;
 const PLANES = 48;
 /** Side of the square over which agreement is averaged, pixels. */
 const PATCH = 5;

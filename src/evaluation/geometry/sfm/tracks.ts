@@ -2,7 +2,8 @@
 // In smooth video this is finer than matching descriptors anew in every pair.
 import { throwIfAborted } from '../../../base/index.ts';
 import type { Frames } from '../../../media/index.ts';
-import { lumaOf, openCv, withMats } from '../../../motion/index.ts';
+import { openCv, withMats } from '../../../motion/index.ts';
+import { smoothLuma } from '../features.ts';
 
 /** Name of the tracker of points in tables. */
 export const POINT_TRACKER = 'corners, pyramidal Lucas-Kanade, checked backwards';
@@ -23,8 +24,6 @@ const RENEW = 3;
 /** Largest distance between a point and its way there and back, enlarged pixels. */
 const RETURN = 0.6;
 const WINDOW = 17;
-/** Deviation of the blur before anything else, pixels of the video. */
-const BLUR = 0.8;
 /** Every so many frames a point is compared with its look that long ago: the small errors of single steps do not add up. */
 const ANCHOR = 8;
 
@@ -38,16 +37,8 @@ export async function trackPoints(frames: Frames, options: TrackOptions = {}): P
   const spacing = Math.max(5, Math.round((zoom * Math.max(height, width)) / 64));
   return withMats((keep) => {
     type Picture = InstanceType<typeof cv.Mat>;
-    const pictureAt = (t: number): Picture => {
-      const luma = lumaOf(frames.data.subarray(t * each, (t + 1) * each));
-      const gray = cv.matFromArray(height, width, cv.CV_8UC1, luma as unknown as number[]);
-      const big = new cv.Mat();
-      cv.resize(gray, big, new cv.Size(Math.round(width * zoom), Math.round(height * zoom)), 0, 0, cv.INTER_CUBIC);
-      // Noise that sticks to the screen (soft shadows, blocks of a codec) must not become corners.
-      cv.GaussianBlur(big, big, new cv.Size(0, 0), BLUR * zoom);
-      gray.delete();
-      return big;
-    };
+    const pictureAt = (t: number): Picture =>
+      smoothLuma(cv, frames.data.subarray(t * each, (t + 1) * each), { height, width }, zoom);
     const criteria = new cv.TermCriteria(cv.TermCriteria_COUNT + cv.TermCriteria_EPS, 30, 0.01);
     const window = new cv.Size(WINDOW, WINDOW);
     const [found, gone, status, error] = [new cv.Mat(), new cv.Mat(), new cv.Mat(), new cv.Mat()].map(keep);

@@ -1,8 +1,8 @@
 // Runs in a worker process: one FFmpeg filter line over decoded frames, rebuilt when the stream changes its size or format.
 import type { FilterContext, FilterGraph, Frame } from 'node-av/lib';
-import { MAX_SIDE } from '../../media/geometry.ts';
-import { WorkFailure } from '../../media/work-failure.ts';
-import type { Av } from '../../media/worker-open.ts';
+import { MAX_SIDE } from './geometry.ts';
+import { WorkFailure } from './work-failure.ts';
+import type { Av } from './worker-open.ts';
 
 /** Facts of a frame that a filter line may depend on. */
 export type FrameFacts = {
