@@ -1,11 +1,12 @@
 // Each network of a model as an ONNX file, and a manifest that a Python or C++ user needs nothing else beside.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DTYPE_BYTES, type DType, InputError, OrreryError, sizeOf, throwIfAborted } from '../base/index.ts';
 import {
   createSafetensorsWriter,
   decodeTensor,
   diskError,
+  makeFolder,
   openSafetensors,
   openTensors,
   type StoredDType,
@@ -59,7 +60,7 @@ export async function* exportOnnx(
   using model = openForExport(path, options);
   const temporary = join(dirname(resolve(target)), `.${basename(target)}.${process.pid}.partial`);
   rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
+  makeFolder(temporary);
   try {
     const sources = hasExternalData ? externalWeights(temporary, model, signal) : innerWeights(model, signal);
     const networks: unknown[] = [];

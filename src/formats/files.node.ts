@@ -32,36 +32,34 @@ export function diskError(error: unknown, action: string, path: string): OrreryE
           : code === 'EMFILE' || code === 'ENFILE'
             ? 'too many open files; close some programs or raise the limit'
             : code === 'ENOENT'
-              ? 'no folder can be made there; choose another folder'
+              ? 'no such file or folder; it may have been moved or removed meanwhile'
               : `${code ?? String(error)}`;
   return new OrreryError('disk', `cannot ${action} ${path}: ${why}`, { cause: error, details: { path, code } });
 }
 
-/** Makes a folder with those above it. */
-export function makeFolder(path: string): void {
-  try {
-    makeLevels(path);
-  } catch (error) {
-    throw diskError(error, 'make the folder', path);
-  }
-}
-
 /**
- * Level by level: `mkdirSync` with `recursive` never returns where the file system answers "no such file" to a folder whose
- * parent is there, as `/proc` does (seen on Node 20 and 24).
+ * Makes a folder with those above it, level by level: `mkdirSync` with `recursive` never returns where the file system answers
+ * "no such file" to a folder whose parent is there, as `/proc` does (seen on Node 20 and 24).
  */
-function makeLevels(path: string): void {
+export function makeFolder(path: string): void {
   const missing: string[] = [];
   for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.push(at);
   for (const folder of missing.reverse()) {
     try {
       mkdirSync(folder);
     } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
       // Another process made it in the meantime.
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (code === 'EEXIST') continue;
+      if (code !== 'ENOENT') throw diskError(error, 'make the folder', path);
+      throw new OrreryError('disk', `cannot make the folder ${path}: none can be made there; choose another folder`, {
+        cause: error,
+        details: { path, code },
+      });
     }
   }
-  if (!statSync(path).isDirectory()) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' });
+  if (statSync(path).isDirectory()) return;
+  throw new OrreryError('disk', `cannot make the folder ${path}: a file has that name; choose another folder`);
 }
 
 /** Writes all of `bytes` at a position of an open file. */
@@ -87,7 +85,7 @@ export function createPendingFile(path: string): PendingFile {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`);
   let fd: number;
   try {
-    makeLevels(dirname(path));
+    makeFolder(dirname(path));
     fd = openSync(temporary, 'wx+');
   } catch (error) {
     throw diskError(error, 'write', path);

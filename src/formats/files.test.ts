@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { makeFolder } from './index.ts';
+import { diskError, makeFolder } from './index.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'orrery-files-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -17,10 +17,17 @@ it('makes the folders above, and minds none that is there', () => {
 
 it('refuses a path through a file', () => {
   writeFileSync(join(root, 'file'), '');
-  expect(() => makeFolder(join(root, 'file'))).toThrow(/a part of the path is a file/);
-  expect(() => makeFolder(join(root, 'file', 'below'))).toThrow(/cannot make the folder .*below/);
+  expect(() => makeFolder(join(root, 'file'))).toThrow(/a file has that name/);
+  expect(() => makeFolder(join(root, 'file', 'below'))).toThrow(
+    /cannot make the folder .*below: a part of the path is a file/,
+  );
 });
 
 it.skipIf(!existsSync('/proc/self'))('answers at once where no folder can ever be made', () => {
-  expect(() => makeFolder('/proc/nowhere/below')).toThrow(/cannot make the folder/);
+  expect(() => makeFolder('/proc/nowhere/below')).toThrow(/none can be made there; choose another folder/);
+});
+
+it('does not blame the folder when a file vanished', () => {
+  const vanished = Object.assign(new Error('gone'), { code: 'ENOENT' });
+  expect(diskError(vanished, 'read', 'x.bin').message).toMatch(/cannot read x\.bin: no such file/);
 });

@@ -190,5 +190,7 @@ test('the streaming writer shows nothing before it is closed', () => {
 
 test('a folder that cannot be made gives a disk error', () => {
   writeFileSync(join(folder, 'plain'), '');
-  expect(() => writeSafetensors(join(folder, 'plain', 'x.safetensors'), [])).toThrow(/cannot write/);
+  expect(() => writeSafetensors(join(folder, 'plain', 'x.safetensors'), [])).toThrow(
+    /cannot make the folder .*a file has that name/,
+  );
 });

@@ -1,11 +1,12 @@
 // Compiled graphs on disk, so that a second start skips building and differentiating the network. A cache only: every
 // entry can be deleted at any time, and a damaged one is built again.
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../formats/index.ts';
 import type { CompiledGraph } from '../graph/index.ts';
 
 /** What the graph depends on: anything that JSON can hold. Two different graphs must differ here. */
@@ -69,7 +70,7 @@ async function write(path: string, { onnx, ...header }: CompiledGraph): Promise<
   const prefix = Buffer.alloc(PREFIX);
   prefix.writeUInt32LE(json.length, 0);
   createHash('sha256').update(json).update(onnx).digest().copy(prefix, 4);
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const part = `${path}.${randomUUID()}.part`;
   try {
     await writeFile(part, Buffer.concat([prefix, json, onnx]));

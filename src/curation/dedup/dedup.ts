@@ -1,9 +1,9 @@
 // `dedup(out)`: exact, perceptual and semantic duplicates among the clips of a curated folder, the best of each group kept.
 // Writes tables in the published places; removes nothing. `shard` leaves duplicates out.
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError, randomStream } from '../../base/index.ts';
-import { readParquet, writeFileAtomic, writeParquet } from '../../formats/index.ts';
+import { makeFolder, readParquet, writeFileAtomic, writeParquet } from '../../formats/index.ts';
 import type { ClipResult } from '../clip-work.ts';
 import { readJob } from '../layout/finish.ts';
 import { perceptualRepeats } from './perceptual.ts';
@@ -105,7 +105,6 @@ export async function dedup(out: string, options: DedupOptions = {}): Promise<De
     writeSemanticTables(out, ids, pruned, eps);
   }
   const table = join(out, 'extraction', 'duplicates.parquet');
-  mkdirSync(join(out, 'extraction'), { recursive: true });
   writeParquet(table, [
     { name: 'id', type: 'text', values: duplicates.map((d) => d.id) },
     { name: 'kept_id', type: 'text', values: duplicates.map((d) => d.keptId) },
@@ -154,14 +153,13 @@ function writeSemanticTables(out: string, ids: readonly string[], pruned: Pruned
   const { clusters, repeats, score } = pruned;
   const base = join(out, 'clustering_results', 'embs_by_nearest_center');
   const tables = join(out, 'extraction', 'semdedup_pruning_tables');
-  mkdirSync(tables, { recursive: true });
+  makeFolder(tables);
   const members: number[][] = Array.from({ length: clusters.centroids.count }, () => []);
   ids.forEach((_, r) => {
     members[clusters.of[r]!]!.push(r);
   });
   members.forEach((list, c) => {
     if (list.length === 0) return;
-    mkdirSync(join(base, `nearest_cent_${c}`), { recursive: true });
     writeParquet(join(base, `nearest_cent_${c}`, 'actor_0.parquet'), [
       { name: 'id', type: 'text', values: list.map((r) => ids[r]!) },
       { name: 'cosine_dist_to_cent', type: 'float', values: list.map((r) => clusters.distance[r]!) },

@@ -1,9 +1,9 @@
 // LeRobot data sets as input (v2.1 and v3.0) and output (v3.0). In v3 many episodes share one video file: each episode is a
 // part of it, by its times. Layout facts: meta/info.json names fps, features and path patterns.
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError } from '../../base/index.ts';
-import { readParquet } from '../../formats/index.ts';
+import { makeFolder, readParquet } from '../../formats/index.ts';
 import type { VideoUnit } from '../pass/job.ts';
 
 /** `meta/info.json`, as far as it is used. */
@@ -145,6 +145,5 @@ async function videosOfV3(folder: string, info: Info, keys: readonly string[]): 
 
 /** Folders that a v3 data set needs. */
 export function makeV3Folders(dst: string): void {
-  for (const part of ['meta/episodes/chunk-000', 'data/chunk-000', 'videos'])
-    mkdirSync(join(dst, part), { recursive: true });
+  for (const part of ['meta/episodes/chunk-000', 'data/chunk-000', 'videos']) makeFolder(join(dst, part));
 }

@@ -1,6 +1,6 @@
 // The end of a job: reads its journal, writes tables, `summary.json`, the captions of all windows and the dead letters.
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { writeFileAtomic } from '../../formats/index.ts';
 import type { ClipResult, JobResult } from '../clip-work.ts';
 import type { DeadLetter } from '../engine/backend.ts';
@@ -94,9 +94,7 @@ export function finishJob(
 ): JobSummary {
   const { videos, results, dead } = facts;
   const put = (name: string, value: unknown): void => {
-    const path = join(out, name);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileAtomic(path, `${JSON.stringify(value, null, 1)}\n`);
+    writeFileAtomic(join(out, name), `${JSON.stringify(value, null, 1)}\n`);
   };
   const captions: Record<string, Record<string, Record<string, string>>> = {};
   for (const video of results) {

@@ -1,6 +1,5 @@
 // The tables and records of a finished job, all made from its results: safe to write again.
-import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Column, writeFileAtomic, writeParquet } from '../../formats/index.ts';
 import type { ClipResult } from '../clip-work.ts';
 import { uuid5 } from '../pass/ids.ts';
@@ -34,10 +33,6 @@ export function chunksOf(clips: readonly ClipResult[]): ClipResult[][] {
   return chunks;
 }
 
-const put = (path: string, value: string): void => {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileAtomic(path, value);
-};
 const json = (value: unknown): string => `${JSON.stringify(value, null, 1)}\n`;
 
 /** Counters of a group of clips, in the published names. */
@@ -73,7 +68,7 @@ export function writeVideoTables(out: string, { idPath, record, clips }: VideoRe
     const windows: Record<string, Record<string, string>> = {};
     for (const clip of chunk)
       if (clip.caption !== undefined) windows[clip.id] = { [`0_${clip.frames - 1}`]: clip.caption.text };
-    put(
+    writeFileAtomic(
       join(out, 'processed_clip_chunks', `${record.video}_${k}.json`),
       json({
         video: record.source,
@@ -86,20 +81,19 @@ export function writeVideoTables(out: string, { idPath, record, clips }: VideoRe
       }),
     );
     if (chunk.length > 0)
-      put(
+      writeFileAtomic(
         join(out, 'metas_jsonl', 'v0', `${videoId}_${k}.jsonl`),
         chunk.map((c) => `${JSON.stringify(metaOf(c))}\n`).join(''),
       );
     const embedded = chunk.filter((c) => c.embedding !== undefined);
     if (embedded.length > 0) {
-      mkdirSync(join(out, `${EMBEDDING}_embd_parquet`), { recursive: true });
       writeParquet(join(out, `${EMBEDDING}_embd_parquet`, `${videoId}_${k}.parquet`), [
         { name: 'id', type: 'text', values: embedded.map((c) => c.id) },
         { name: 'embedding', type: 'floats', values: embedded.map((c) => c.embedding!) },
       ]);
     }
   });
-  put(
+  writeFileAtomic(
     join(out, 'processed_videos', `${record.video}.json`),
     json({
       video: record.source,

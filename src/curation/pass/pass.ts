@@ -1,11 +1,11 @@
 // Runs in a worker process: the one decode of a video. Each decoded frame feeds the shot detector, the motion field, the
 // luma numbers, the sample pictures and, some frames later, the encoders of the clips that it belongs to.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Frame } from 'node-av/lib';
-import { writeFileAtomic } from '../../formats/index.ts';
+import { makeFolder, writeFileAtomic } from '../../formats/index.ts';
 import { displaySize, filterLine } from '../../media/geometry.ts';
 import type { VideoInfo } from '../../media/index.ts';
 import { type FrameFilter, openFilter } from '../../media/worker-filter.ts';
@@ -135,8 +135,8 @@ export async function runPass(
   const temporary = (key: string): string =>
     join(options.out, 'clips', `.${videoId}-${key}-${hostname()}-${process.pid}.part.mp4`);
   const recordPath = (key: string): string => join(options.out, '.handoff', videoId, `${key}.json`);
-  mkdirSync(join(options.out, '.handoff', videoId), { recursive: true });
-  mkdirSync(join(options.out, 'clips'), { recursive: true });
+  makeFolder(join(options.out, '.handoff', videoId));
+  makeFolder(join(options.out, 'clips'));
 
   const sound = options.audio ? audioOf(av, input.context) : undefined;
   const timeUnit = input.stream.timeBase.num / input.stream.timeBase.den;
@@ -217,7 +217,7 @@ export async function runPass(
         ? shotClipId(unit.idPath, clip.span.startFrame, clip.endFrame)
         : fixedClipId(idPath, nominal.start, Math.round(end * 1e6) / 1e6);
     const file = unit.session === undefined ? `clips/${id}.mp4` : `clips/${id}/${unit.session.camera}.mp4`;
-    mkdirSync(dirname(join(options.out, file)), { recursive: true });
+    makeFolder(dirname(join(options.out, file)));
     const written = await clip.writer!.finish(join(options.out, file));
     const samples = {
       width: sampleWidth,

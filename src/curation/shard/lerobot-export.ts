@@ -1,9 +1,9 @@
 // `writeLerobot(out, dst)`: the kept clips as a LeRobot v3.0 data set: one episode per clip, one camera `observation.images.main`.
 // Clips of one size and rate are needed; others are left out and counted. Videos keep their encoding, one file per episode.
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
-import { diskError, writeFileAtomic, writeParquet } from '../../formats/index.ts';
+import { diskError, makeFolder, writeFileAtomic, writeParquet } from '../../formats/index.ts';
 import { checkNesting } from '../ingest/discover.ts';
 import { makeV3Folders } from '../ingest/lerobot.ts';
 import { clipsToShard } from './webdataset.ts';
@@ -46,7 +46,7 @@ export async function writeLerobot(
       options.onProgress?.(i, clips.length);
       const [chunk, file] = place(i);
       const folder = join(dst, 'videos', CAMERA, `chunk-${String(chunk).padStart(3, '0')}`);
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       copyFileSync(join(out, clip.file), join(folder, `file-${String(file).padStart(3, '0')}.mp4`));
       for (let f = 0; f < clip.frames; f++)
         rows.push({ episode: i, frame: f, task: tasks.indexOf(clip.caption?.text ?? '') });

@@ -1,9 +1,9 @@
 // `trainingSet(out, dst)`: the project's own data-set folder, which `orrery train` reads: raw frames of one size and length
 // in shards, one line of metadata per clip, train and held-out videos apart. A shard counts when its .jsonl is there.
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { hash32, InputError, throwIfAborted } from '../../base/index.ts';
-import { diskError, writeFileAtomic } from '../../formats/index.ts';
+import { diskError, makeFolder, writeFileAtomic } from '../../formats/index.ts';
 import { decodeVideo } from '../../media/index.ts';
 import { cacheLatents } from '../../training/index.ts';
 import type { ClipResult } from '../clip-work.ts';
@@ -56,7 +56,7 @@ export async function trainingSet(
     });
   const sides = splitVideos([...new Set(clips.map((c) => c.videoId))], heldOut);
   const result = { train: 0, heldOut: 0, tooShort: 0, dir: dst };
-  for (const split of ['heldout', 'train'] as const) mkdirSync(join(dst, split), { recursive: true });
+  for (const split of ['heldout', 'train'] as const) makeFolder(join(dst, split));
   writeFileAtomic(file, text);
   const total = clips.length;
   let seen = 0;

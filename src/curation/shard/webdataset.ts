@@ -1,9 +1,9 @@
 // `shard(out, dst)`: WebDataset tars of the kept clips in the published bins. Resumable: a tar appears when complete, and a
 // ledger beside it lists its clips; the same call goes on with the clips that no ledger names.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
-import { createTar, readParquet, type TarWriter, writeFileAtomic } from '../../formats/index.ts';
+import { createTar, makeFolder, readParquet, type TarWriter, writeFileAtomic } from '../../formats/index.ts';
 import type { ClipResult } from '../clip-work.ts';
 import { checkNesting } from '../ingest/discover.ts';
 import { readJob } from '../layout/finish.ts';
@@ -78,7 +78,7 @@ export async function shard(out: string, dst: string, options: ShardOptions = {}
   for (const [bin, members] of [...bins].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const root = join(dst, version, bin);
     const ledgers = join(root, 'ledger');
-    mkdirSync(ledgers, { recursive: true });
+    makeFolder(ledgers);
     const done = new Set<string>();
     const names: string[] = [];
     for (const file of readdirSync(ledgers).sort()) {
@@ -94,8 +94,6 @@ export async function shard(out: string, dst: string, options: ShardOptions = {}
       throwIfAborted(signal);
       const part = `part_${String(Math.floor(next / tarsPerPart)).padStart(6, '0')}`;
       const name = `${part}/${String(next % tarsPerPart).padStart(6, '0')}.tar`;
-      mkdirSync(join(root, 'video', part), { recursive: true });
-      mkdirSync(join(root, 'metas', part), { recursive: true });
       const count = writePair(root, name, left, tarBytes, out);
       const keys = left.slice(0, count).map((c) => c.id);
       writeFileAtomic(join(ledgers, `${String(next).padStart(6, '0')}.json`), JSON.stringify({ tar: name, keys }));
@@ -112,7 +110,6 @@ export async function shard(out: string, dst: string, options: ShardOptions = {}
       `${JSON.stringify({ data_keys: ['video', 'metas'], chunk_size: tarsPerPart, data_list: names, root: '.', total_key_count: done.size }, null, 1)}\n`,
     );
   }
-  mkdirSync(join(dst, version), { recursive: true });
   writeFileAtomic(join(dst, version, 'wdinfo_list.csv'), `${list.join('\n')}\n`);
   return { tars, clips: written, tooShort, duplicates, dir: join(dst, version) };
 }

@@ -1,6 +1,6 @@
 // `trainShots(footage)`: a shot detector from the user's own videos and pictures, written as a model folder.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { f32ToHalf, type NdArray, OrreryError, randomStream, sizeOf } from '../../base/index.ts';
 import { writeFileAtomic, writeSafetensors } from '../../formats/index.ts';
@@ -99,7 +99,6 @@ export async function* trainOnExamples(
   }
   const specs = listWeights((w) => shotNet(input('x', [1, FEATURES, 64]), SHOT_NET, w));
   const { weights, record } = await averagedWeights(folder, specs);
-  mkdirSync(out, { recursive: true });
   const file = join(out, 'model.safetensors');
   await writeSafetensors(
     file,

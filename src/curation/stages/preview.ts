@@ -1,6 +1,5 @@
 // Previews: an animated WebP per clip (one picture per second, height 240, quality 50), and the thumbnail for the report.
-import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { writeFileAtomic } from '../../formats/index.ts';
 import type { Work } from '../clip-work.ts';
@@ -16,18 +15,13 @@ export function previewStage(out: string): Stage<Work, Work> {
       if (clip.rejected !== undefined) return clip;
       const preview = `previews/${clip.id}/0_${clip.frames - 1}.webp`;
       try {
-        writeWhole(join(out, preview), await animate(readSamples(join(out, clip.samples))));
+        writeFileAtomic(join(out, preview), await animate(readSamples(join(out, clip.samples))));
         return { ...clip, preview };
       } catch (error) {
         return { ...clip, errors: { ...clip.errors, preview: error instanceof Error ? error.message : String(error) } };
       }
     },
   }));
-}
-
-function writeWhole(path: string, bytes: Uint8Array): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileAtomic(path, bytes);
 }
 
 /** One picture per second as an endless animation. */

@@ -1,8 +1,8 @@
 // Last stage: puts a clip where it belongs, writes its metadata and thumbnail, removes what was only needed on the way.
 // Each step may be repeated after a stop at any moment and gives the same files.
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeFileAtomic } from '../../formats/index.ts';
+import { makeFolder, writeFileAtomic } from '../../formats/index.ts';
 import type { ClipResult, ClipWork, JobResult, Work } from '../clip-work.ts';
 import type { Stage } from '../engine/stage.ts';
 import { metaOf } from '../layout/metas.ts';
@@ -40,19 +40,17 @@ async function finish(clip: ClipWork, out: string, options: CurateOptions): Prom
   if (clip.rejected !== undefined) {
     file = file.replace(/^clips\//, 'filtered_clips/');
     if (existsSync(join(out, clip.file))) {
-      mkdirSync(dirname(join(out, file)), { recursive: true });
+      makeFolder(dirname(join(out, file)));
       renameSync(join(out, clip.file), join(out, file));
     }
   }
   const picture = `thumbnails/${clip.id}${clip.camera === undefined ? '' : `-${clip.camera}`}.jpg`;
   const pictures = join(out, samples);
   if (existsSync(pictures)) {
-    mkdirSync(join(out, 'thumbnails'), { recursive: true });
     writeFileAtomic(join(out, picture), await thumbnail(readSamples(pictures)));
   }
   const result: ClipResult = { ...rest, file, thumbnail: picture };
   if (options.metas) {
-    mkdirSync(join(out, 'metas', 'v0'), { recursive: true });
     const name = clip.camera === undefined ? clip.id : `${clip.id}.${clip.camera}`;
     writeFileAtomic(join(out, 'metas', 'v0', `${name}.json`), `${JSON.stringify(metaOf(result), null, 1)}\n`);
   }

@@ -7,7 +7,6 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -20,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { OrreryError, throwIfAborted } from '../../base/index.ts';
-import { diskError, writeFileAtomic } from '../../formats/index.ts';
+import { diskError, makeFolder, writeFileAtomic } from '../../formats/index.ts';
 import { checkRepo, checkRevision, isCommit } from './settings.ts';
 
 /** Folder of a model in the cache. */
@@ -59,7 +58,7 @@ export function linkBlob(folder: string, commit: string, file: string, blob: str
   const link = relative(dirname(path), target);
   try {
     if (readlinkSafe(path) === link) return;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     rmSync(path, { force: true });
     try {
       symlinkSync(link, path);

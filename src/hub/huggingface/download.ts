@@ -4,7 +4,6 @@ import {
   existsSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -16,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OrreryError, throwIfAborted } from '../../base/index.ts';
-import { diskError } from '../../formats/index.ts';
+import { diskError, makeFolder } from '../../formats/index.ts';
 import { type BlobHash, blobHash, fileSize, hashFile } from './cache.ts';
 import { hubGet, TransientError } from './request.ts';
 import type { HubSettings } from './settings.ts';
@@ -50,7 +49,7 @@ export async function* downloadBlob(options: DownloadOptions): AsyncGenerator<Do
   const partial = `${path}.incomplete`;
   let fd: number;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     // Never truncated at opening: what is there may be a good start.
     fd = openSync(partial, existsSync(partial) ? 'r+' : 'w+');
   } catch (error) {
@@ -231,7 +230,7 @@ export async function* lockBlob(
   signal?: AbortSignal,
 ): AsyncGenerator<'waiting', BlobLock> {
   const path = join(cacheDir, '.locks', folderName, `${blob}.orrery.lock`);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   for (;;) {
     throwIfAborted(signal);
     try {

@@ -327,7 +327,7 @@ test.skipIf(!existsSync('/dev/full'))('the disk fills up during the download', a
 
 test('a cache that cannot be written is named', async () => {
   writeFileSync(join(cache, 'models--nvidia--Cosmos-Tiny'), '');
-  expect((await problem()).message).toMatch(/cannot write .*models--nvidia--Cosmos-Tiny/);
+  expect((await problem()).message).toMatch(/cannot make the folder .*models--nvidia--Cosmos-Tiny/);
 });
 
 test('listing, verifying and removing what Python or we put there', async () => {
