@@ -14,7 +14,7 @@ describe('blocks', () => {
     [4, 0.1],
   ] as const)('of %d bits come back within their rounding', (bits, most) => {
     const m = packBlocks(values, 64, { bits, blockSize: 32 });
-    expect(m.packed.length + 4 * m.scales.length).toBe(blockBytes(6, 64, m));
+    expect(m.packed.length + 4 * m.scales.length).toBe(blockBytes(6 * 64, m));
     const error = relL2(unpackBlocks(m), values);
     expect(error).toBeLessThan(most);
     expect(error).toBeGreaterThan(most / 4);

@@ -23,9 +23,9 @@ export type BlockMatrix = BlockForm & {
 /** Weights of a block; the scale of a block costs as much as 32/BLOCK bits per weight. */
 export const BLOCK = 32;
 
-/** Bytes of a matrix in blocks, scales included. */
-export const blockBytes = (rows: number, columns: number, { bits, blockSize }: BlockForm): number =>
-  (rows * columns * bits) / 8 + (rows * columns * 4) / blockSize;
+/** Bytes of `count` weights in blocks, scales included. */
+export const blockBytes = (count: number, { bits, blockSize }: BlockForm): number =>
+  (count * bits) / 8 + (count * 4) / blockSize;
 
 /**
  * Rounds a matrix to blocks: w ≈ scale·(q − 2^(bits−1)). The weight of largest size is met exactly (q = 0), so that the side that has it

@@ -44,7 +44,7 @@ type Plain = Exclude<WeightSource, BlockSource>;
 
 /**
  * The same graph with linear layers over blocks where `weights` gives blocks; other uses of such a weight get its numbers back. The parts
- * become weights of their own, \`NAME.packed\` and \`NAME.scales\`.
+ * become weights of their own, `NAME.packed` and `NAME.scales`.
  */
 export function withBlocks(
   outputs: readonly Tensor[],

@@ -1,5 +1,5 @@
 // Layer 1: symbolic tensors, ops, gradients, and the ONNX writer. Builds graphs; runs nothing.
-export { blockWeights, withBlocks } from './blocks.ts';
+export { blockWeights } from './blocks.ts';
 export {
   type BlockSource,
   type CompiledGraph,
@@ -7,7 +7,6 @@ export {
   compile,
   onlyGathered,
   optimise,
-  type Target,
   type WeightSource,
 } from './compile.ts';
 export { foldConstants } from './fold.ts';

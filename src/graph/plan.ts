@@ -2,7 +2,7 @@
 // An own count of the graph as written; the runtime's scratch buffers are not in it.
 import { DTYPE_BYTES, sizeOf } from '../base/index.ts';
 import { type CompileOptions, optimise } from './compile.ts';
-import { isConstant, isInput, isParam, type Node, type Tensor, type TensorType, topologicalOrder } from './tensor.ts';
+import { isInput, isLeaf, isParam, type Node, type Tensor, type TensorType, topologicalOrder } from './tensor.ts';
 
 /** Memory of one run, all in bytes. */
 export type MemoryPlan = {
@@ -50,7 +50,6 @@ export function planMemory(
   const kept = new Set(results.map(rootOf));
 
   const sums = { weightBytes: 0, constantBytes: 0, inputBytes: 0 };
-  const isLeaf = (node: Node): boolean => isInput(node) || isParam(node) || isConstant(node);
   let live = 0;
   let peak = 0;
   for (const [i, node] of order.entries()) {

@@ -1,10 +1,9 @@
 // A graph cut into pieces that run one after the other, so that only the weights of one piece are in memory at a time.
-import { assert, sizeOf } from '../base/index.ts';
+import { assert } from '../base/index.ts';
 import { bytesOf } from './plan.ts';
 import {
   input,
-  isConstant,
-  isInput,
+  isLeaf,
   isParam,
   makeNode,
   type Node,
@@ -50,7 +49,6 @@ export function cutStages(outputs: Readonly<Record<string, Tensor>>, options: St
       if (made < stageOf.get(node)! && !handed[made]!.has(t)) handed[made]!.set(t, `cut.${serial++}`);
     }
   }
-  const named = (t: Tensor): string | undefined => handed[stageOf.get(t.node) ?? 0]!.get(t);
   const final = Array.from({ length: count }, (): [string, Tensor][] => []);
   for (const [name, t] of Object.entries(outputs)) final[stageOf.get(t.node) ?? count - 1]!.push([name, t]);
 
@@ -62,8 +60,9 @@ export function cutStages(outputs: Readonly<Record<string, Tensor>>, options: St
       if (isLeaf(t.node)) return t;
       let known = built.get(t);
       if (known === undefined) {
-        assert(stageOf.get(t.node)! < stage, 'a value is used before it is made');
-        known = input(named(t)!, t.shape, t.dtype);
+        const made = stageOf.get(t.node)!;
+        assert(made < stage, 'a value is used before it is made');
+        known = input(handed[made]!.get(t)!, t.shape, t.dtype);
         built.set(t, known);
       }
       return known;
@@ -77,14 +76,9 @@ export function cutStages(outputs: Readonly<Record<string, Tensor>>, options: St
     }
     const given = [...handed[stage]!].map(([t, name]): [string, Tensor] => [name, built.get(t)!]);
     const ends = final[stage]!.map(([name, t]): [string, Tensor] => [name, at(t)]);
-    return {
-      outputs: Object.fromEntries([...given, ...ends]),
-      weights,
-    };
+    return { outputs: Object.fromEntries([...given, ...ends]), weights };
   });
 }
-
-const isLeaf = (node: Node): boolean => isInput(node) || isParam(node) || isConstant(node);
 
 /** Where to cut: pieces between half and all of the allowed bytes, at the place with the fewest bytes alive. */
 function ranges(
@@ -123,9 +117,9 @@ function aliveAfter(order: readonly Node[], results: readonly Tensor[]): number[
   for (const [i, node] of order.entries()) {
     for (const t of node.outputs) {
       const end = last.get(t);
-      if (end === undefined || sizeOf(t.shape) === 0) continue;
+      if (end === undefined) continue;
       change[i]! += bytesOf(t);
-      change[Math.min(end, order.length)]! -= bytesOf(t);
+      change[end]! -= bytesOf(t);
     }
   }
   const out: number[] = [];

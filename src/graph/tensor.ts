@@ -113,6 +113,9 @@ export function isConstant(node: Node): node is Node & { readonly attrs: { reado
   return node.op === (constantOp as unknown);
 }
 
+/** True for inputs, weights and constants: nothing is computed for them. */
+export const isLeaf = (node: Node): boolean => isInput(node) || isParam(node) || isConstant(node);
+
 /** The value of a constant tensor, or undefined. */
 export function constantValue(t: Tensor): NdArray | undefined {
   return isConstant(t.node) ? t.node.attrs.value : undefined;

@@ -1,5 +1,6 @@
 // A session whose weights do not stay in memory: the graph runs piece by piece, each loaded just before it runs and dropped after it.
 // The files of the next pieces are read ahead meanwhile.
+import { randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DTYPE_BYTES, type NdArray, sizeOf, throwIfAborted } from '../base/index.ts';
@@ -22,10 +23,8 @@ export type StagedOptions = LoadOptions &
     readonly stageBytes?: number;
   };
 
-/** Bytes of weights in memory at a time. */
+/** Bytes of weights that are in memory at a time, unless told otherwise. */
 export const STAGE_BYTES = 600e6;
-
-let serial = 0;
 
 /** Makes a session that reads its weights anew in every run. Gives the same results as one that holds them. */
 export function openStaged(
@@ -46,7 +45,6 @@ export function openStaged(
   const stages = pieces.map((piece) => compile(piece.outputs, { ...options, weights: sourceOf }));
   const places = pieces.map((piece) => [...piece.weights].flatMap(([name, type]) => placesOf(sourceOf(name, type))));
   const load = { ...(folder === undefined ? {} : { folder }), ...(isPacked === undefined ? {} : { isPacked }) };
-  const prefix = `staged${serial++}`;
   /** The graph as a whole, for callers that ask for its inputs and outputs. */
   const graph: CompiledGraph = {
     onnx: new Uint8Array(0),
@@ -68,6 +66,8 @@ export function openStaged(
 
   async function run(feeds: Readonly<Record<string, NdArray>>, o: RunOptions = {}): Promise<Record<string, NdArray>> {
     const { state = {}, keep = {}, append = {}, signal } = o;
+    // Of this run alone: runs of several sessions may share the runtime.
+    const prefix = `staged-${randomUUID()}`;
     const wanted =
       o.fetch ?? graph.outputs.map(({ name }) => name).filter((n) => keep[n] === undefined && append[n] === undefined);
     const results: Record<string, NdArray> = {};
@@ -143,7 +143,7 @@ const isCut = (name: string): boolean => /^cut\.\d+$/.test(name);
 
 function storedBytes(source: WeightSource, type: TensorType): number {
   const size = sizeOf(type.shape);
-  if (source.kind === 'blocks') return blockBytes(1, size, source);
+  if (source.kind === 'blocks') return blockBytes(size, source);
   if (source.kind === 'file') return source.length;
   return source.kind === 'value' ? size * DTYPE_BYTES[source.value.dtype] : 0;
 }

@@ -1,5 +1,6 @@
 // A loaded autoregressive model with its cache: sequences are fed in pieces, each piece one run, and give logits.
 // Keys and values stay in the runtime; a run returns only the new ones, which are appended there.
+import { randomUUID } from 'node:crypto';
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
 import { blockBytes } from '../../formats/index.ts';
 import { compile, input, slice, type Tensor, type TensorType, type WeightSource } from '../../graph/index.ts';
@@ -168,7 +169,7 @@ function weightSizes(
     const source = weights(key, { dtype: 'f32', shape });
     const size = sizeOf(shape);
     if (source.kind === 'blocks') {
-      sizes.packed += blockBytes(1, size, source);
+      sizes.packed += blockBytes(size, source);
       continue;
     }
     sizes.stored += source.kind === 'file' ? source.length : 4 * size;
@@ -177,12 +178,10 @@ function weightSizes(
   return { ...sizes, stored: sizes.stored + sizes.packed };
 }
 
-let serial = 0;
-
 /** Opens a model; nothing is loaded before the first `feed`. */
 export function openTokenModel(options: TokenModelOptions): TokenModel {
   const { runtime, config: c, symbols, weights, load = {}, chunk = 512, isStreamed = false } = options;
-  const prefix = `tokens${serial++}`;
+  const prefix = `tokens-${randomUUID()}`;
   const w = scoped(symbols, 'model');
   const sessions = new Map<string, Session>();
   const stateNames = new Set<string>();

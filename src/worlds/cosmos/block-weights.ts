@@ -59,7 +59,7 @@ export async function* inBlocks<Config>(
   const weights = weightsOf(component, outputs);
   const name = `${keyOf(weights, component.load?.folder, bits)}.safetensors`;
   const path = join(folder, name);
-  if (!isWhole(path)) yield* make(path, weights, component.load?.folder, options);
+  if (!isWhole(path)) yield* make(path, weights, component.load?.folder, { ...options, folder });
   // The time of last use: a person who clears the cache sees what is still needed.
   utimesSync(path, new Date(), statSync(path).mtime);
   const { weights: _weights, load: _load, ...rest } = component;
@@ -121,7 +121,7 @@ async function* make(
   path: string,
   weights: readonly Weight[],
   folder: string | undefined,
-  { bits, folder: cache = join(cacheFolder(), 'weights'), signal }: BlockOptions,
+  { bits, folder: cache, signal }: BlockOptions & { readonly folder: string },
 ): AsyncGenerator<BlockProgress, void> {
   const form = { bits, ...FORM };
   const specs = weights.flatMap(({ name, shape, source, isBlocked }) => {
@@ -183,7 +183,7 @@ async function* make(
 
 const madeBytes = ({ shape, source, isBlocked }: Weight, bits: BlockBits): number =>
   isBlocked
-    ? blockBytes(shape[0]!, sizeOf(shape.slice(1)), { bits, ...FORM })
+    ? blockBytes(sizeOf(shape), { bits, ...FORM })
     : source.kind === 'file'
       ? source.length
       : source.value.data.byteLength;

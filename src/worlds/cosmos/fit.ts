@@ -47,11 +47,13 @@ export function networkNeed(outputs: Outputs, options: NeedOptions): Need {
   const blocked = new Set(blockWeights(Object.values(outputs), BLOCK).map(({ name }) => name));
   const bytesOf = (name: string, { shape }: TensorType): number => {
     if (weights === 'stored' || !blocked.has(name)) return storedWidth * sizeOf(shape);
-    return blockBytes(shape[0]!, sizeOf(shape.slice(1)), { bits: weights === '8bit' ? 8 : 4, blockSize: BLOCK });
+    return blockBytes(sizeOf(shape), { bits: weights === '8bit' ? 8 : 4, blockSize: BLOCK });
   };
   // Tables are read by rows where they lie.
   const tables = onlyGathered(Object.values(outputs));
   const sizes = new Map<string, number>();
+  // Tables are read by rows where they lie.
+  const tables = onlyGathered(Object.values(outputs));
   /** Float32 forms that exist for a moment: one is used while the next is widened. */
   const wide: number[] = [0, 0];
   for (const node of topologicalOrder(Object.values(outputs))) {
