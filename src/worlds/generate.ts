@@ -105,9 +105,9 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
     };
     const given = yield* readInput(resolved, nano, options);
     yield* makeVideos(videos, (i) => one(resolved, i, given, nano, run, options));
-  } catch (error) {
+  } finally {
+    // Also when the caller leaves the loop early.
     leaveStopped(videos);
-    throw error;
   }
 }
 

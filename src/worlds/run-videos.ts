@@ -31,7 +31,7 @@ export async function* makeVideos(
   }
 }
 
-/** After an error or a stop: a run that made nothing leaves nothing, any other keeps what it finished. */
+/** At the end of a run, also after an error or a stop: a run that made nothing leaves nothing, any other keeps what it finished. */
 export function leaveStopped(o: RunVideos): void {
   if (o.finished.length === 0) rmSync(o.run.dir, { recursive: true, force: true });
   else if (o.finished.length < o.count) record(o, 'stopped', o.finished);

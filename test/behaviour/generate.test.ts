@@ -90,6 +90,9 @@ describe('generate', () => {
       videos: ['video-1.mp4'],
     });
     expect(readdirSync(dir).filter((name) => name.endsWith('.mp4'))).toEqual(['video-1.mp4']);
+    const left = generate(request, { guardrail: noGuardrail(), out: join(folder, 'left') });
+    for await (const e of left) if (e.type === 'step') break;
+    expect(readdirSync(join(folder, 'left'))).toEqual([]);
     await expect(run({ ...request, input: join(folder, 'none.mp4') }, join(folder, 'nothing'))).rejects.toThrow();
     expect(readdirSync(join(folder, 'nothing'))).toEqual([]);
   });

@@ -73,9 +73,9 @@ export async function* generateCosmos(
       const job: Job = { parts, resolved, options, runtime, run, seed: (resolved.seed + index) % 2 ** 32, index };
       return parts.kind === 'diffusion' ? oneDiffusion(job) : oneAutoregressive(job);
     });
-  } catch (error) {
+  } finally {
+    // Also when the caller leaves the loop early.
     leaveStopped(videos);
-    throw error;
   }
 }
 
