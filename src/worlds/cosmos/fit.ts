@@ -52,8 +52,6 @@ export function networkNeed(outputs: Outputs, options: NeedOptions): Need {
   // Tables are read by rows where they lie.
   const tables = onlyGathered(Object.values(outputs));
   const sizes = new Map<string, number>();
-  // Tables are read by rows where they lie.
-  const tables = onlyGathered(Object.values(outputs));
   /** Float32 forms that exist for a moment: one is used while the next is widened. */
   const wide: number[] = [0, 0];
   for (const node of topologicalOrder(Object.values(outputs))) {
