@@ -1,5 +1,6 @@
 // The command tree. Each command lives in its own file and loads its library when it runs, so that help is instant.
 import { Command } from 'commander';
+import { VERSION } from '../hub/index.ts';
 import { curateCommand } from './commands/curate.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -13,7 +14,6 @@ import { simulateCommand } from './commands/simulate.ts';
 import { stepCommand } from './commands/step.ts';
 import { tokenizeCommand } from './commands/tokenize.ts';
 import { trainCommand } from './commands/train.ts';
-import { VERSION } from './package-info.ts';
 import type { Session } from './session.ts';
 
 const SILENT: Session = {

@@ -41,6 +41,7 @@ export {
   verifyModelFolder,
   writeModelFolder,
 } from './model-folder.ts';
+export { VERSION } from './package-info.ts';
 export { type FileRecord, type ModelRecord, modelRecordSchema, parseModelRecord } from './record.ts';
 export {
   createRunFolder,

@@ -2,11 +2,11 @@
 // checked for presence, size and SHA-256 before anything is loaded.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { type NdArray, OrreryError, sizeOf } from '../base/index.ts';
 import { openSafetensors, type StoredDType, writeFileAtomic, writeSafetensors } from '../formats/index.ts';
 import { cachedSha256, sha256OfFile, sha256Steps } from './checksums.ts';
+import { PACKAGE_ROOT } from './package-info.ts';
 import { type FileRecord, type ModelRecord, parseModelRecord } from './record.ts';
 
 /** A model folder whose record was checked. */
@@ -24,12 +24,8 @@ export type OpenModelOptions = {
 /** Longest `model.json`, in bytes. */
 const MAX_RECORD_BYTES = 16_000_000;
 
-/** The folder of the models that ship with the package, from the sources and from the compiled files alike. */
-export function shippedModels(): string {
-  let dir = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(dir, 'package.json')) && dirname(dir) !== dir) dir = dirname(dir);
-  return join(dir, 'models');
-}
+/** The folder of the models that ship with the package. */
+export const shippedModels = (): string => join(PACKAGE_ROOT, 'models');
 
 /** Finds a model by name or path and checks that its files are complete and unchanged. */
 export function openModelFolder(model: string, { verify = 'cached' }: OpenModelOptions = {}): ModelFolder {

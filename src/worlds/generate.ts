@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Guardrail, InputError, throwIfAborted } from '../base/index.ts';
-import { createRunFolder, type RunFolder } from '../hub/index.ts';
+import { createRunFolder, type RunFolder, VERSION } from '../hub/index.ts';
 import { contactSheet, encodeMp4, type Frames, readFrames } from '../media/index.ts';
 import type { Device } from '../runtime/index.ts';
 import { generateCosmos } from './cosmos/generate.ts';
@@ -130,7 +130,7 @@ function record(resolved: object, nano: OpenedNano, options: GenerateOptions): o
     device: nano.runtime.device,
     threads: options.threads ?? null,
     models: [model, tokenizer].map((m) => ({ name: m.name, files: m.files })),
-    software: { node: process.version, orrery: '0.1.0' },
+    software: { node: process.version, orrery: VERSION },
   };
 }
 
@@ -196,7 +196,7 @@ async function* one(
   yield { type: 'stage', name: 'write' };
   const path = join(run.dir, videoName(r, index));
   const comment = JSON.stringify({
-    orrery: '0.1.0',
+    orrery: VERSION,
     model: nano.record.name,
     seed,
     ...(r.steps === undefined ? {} : { steps: r.steps }),

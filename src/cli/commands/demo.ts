@@ -1,7 +1,7 @@
 // `orrery demo`: one world from a sentence with the shipped model, and where to go from there. Needs nothing but the package.
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { VERSION } from '../package-info.ts';
+import { VERSION } from '../../hub/index.ts';
 import { globalsOf, type Session } from '../session.ts';
 import { showGeneration } from './generate.ts';
 

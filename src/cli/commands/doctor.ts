@@ -1,7 +1,7 @@
 // `orrery doctor`: what this machine can run. Looks only; uses no network and writes nothing.
 import { Command } from 'commander';
+import { VERSION } from '../../hub/index.ts';
 import { folderReport, type MachineReport, machineReport } from '../machine.ts';
-import { VERSION } from '../package-info.ts';
 import { bytes, globalsOf, paint, type Session } from '../session.ts';
 import { findModels } from './models.ts';
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { InputError, OrreryError } from '../../base/index.ts';
+import { VERSION } from '../../hub/index.ts';
 import { deviceOption, plainNumberOption, wholeOption } from '../options.ts';
-import { VERSION } from '../package-info.ts';
 import { openProgress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 import { openGuard } from './generate.ts';

@@ -2,7 +2,7 @@
 import { basename, join } from 'node:path';
 import { InputError, type NdArray, OrreryError, throwIfAborted } from '../../base/index.ts';
 import { requirePair } from '../../checkpoints/index.ts';
-import { createRunFolder, type RunFolder } from '../../hub/index.ts';
+import { createRunFolder, type RunFolder, VERSION } from '../../hub/index.ts';
 import { encodeMp4, type Frames, readFrames } from '../../media/index.ts';
 import { namedWeights } from '../../nets/index.ts';
 import { openRuntime, type Runtime } from '../../runtime/index.ts';
@@ -67,7 +67,7 @@ export async function* generateCosmos(
       device: runtime.device,
       threads: options.threads ?? null,
       models: [{ name, parts: paths }],
-      software: { node: process.version, orrery: '0.1.0' },
+      software: { node: process.version, orrery: VERSION },
     });
     yield* makeVideos(videos, (index) => {
       const job: Job = { parts, resolved, options, runtime, run, seed: (resolved.seed + index) % 2 ** 32, index };
@@ -330,7 +330,7 @@ async function* written(job: Job, video: Frames, fps: number, began: number): As
   const path = join(run.dir, r.count === 1 ? 'video.mp4' : `video-${index + 1}.mp4`);
   const prompt = r.private ? {} : { prompt: r.prompt };
   const comment = JSON.stringify({
-    orrery: '0.1.0',
+    orrery: VERSION,
     model: parts.name,
     seed,
     ...prompt,
