@@ -4,5 +4,8 @@
 export const TO_YUV_LINE =
   'scale=flags=bicubic+accurate_rnd+full_chroma_int+bitexact:out_color_matrix=bt709:out_range=tv,format=pix_fmts=yuv420p';
 
-/** One thread everywhere (same bytes on every machine), a key frame at least every 48 frames (quick seeking). */
-export const X264_PARAMS = 'threads=1:lookahead-threads=1:keyint=48:min-keyint=1';
+/**
+ * One thread, a key frame at least every 48 frames (quick seeking), no macroblock tree: its float sums differ between
+ * instruction sets, and with AVX-512 from run to run. Without it the same frames give the same bytes on every machine.
+ */
+export const X264_PARAMS = 'threads=1:lookahead-threads=1:no-mbtree=1:keyint=48:min-keyint=1';
