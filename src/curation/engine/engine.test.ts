@@ -155,6 +155,10 @@ describe('rules', () => {
     expect(allocate([load('a', 1), load('b', 0.3, { unitsPerSource: 10 })], 8)).toEqual([2, 6]);
     expect(allocate([load('a', 1, { workers: 1 }), load('b', 3)], 4)).toEqual([1, 3]);
     expect(allocate([load('a', 1, { hasWork: false }), load('b', 3)], 4)).toEqual([0, 4]);
+    // Light stages do not keep the heavy one from its second core, and those that nothing has come to claim nothing.
+    const light = { cores: 0.25 };
+    expect(allocate([load('a', 20), load('b', 0.1, light), load('c', 0.1, light)], 2)).toEqual([2, 1, 1]);
+    expect(allocate([load('a', 1), load('b', 0), load('c', 0)], 4)[0]).toBe(4);
     // A machine too small for one worker each still runs them all.
     expect(allocate([load('a', 1), load('b', 1), load('c', 1)], 1)).toEqual([1, 1, 1]);
   });

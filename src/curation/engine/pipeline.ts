@@ -53,7 +53,8 @@ type Pool = {
   readonly retirers: AbortController[];
   units: number;
   seconds: number;
-  children: number;
+  /** Units that had come to the stage before this run. */
+  readonly arrived: number;
 };
 
 /** Runs until every unit is done or dead. Leaving the loop early stops all work; what was in flight is taken again later. */
@@ -68,7 +69,7 @@ export async function* runPipeline(options: PipelineOptions): AsyncGenerator<Pip
     retirers: [],
     units: 0,
     seconds: 0,
-    children: 0,
+    arrived: settledOf(backend.counts(stage.name)),
   }));
   const running = new Set<Promise<void>>();
   let failure: unknown;
@@ -83,10 +84,9 @@ export async function* runPipeline(options: PipelineOptions): AsyncGenerator<Pip
       backend,
       retire: retirer.signal,
       signal,
-      onBatch: (units, seconds, children) => {
+      onBatch: (units, seconds) => {
         pool.units += units;
         pool.seconds += seconds;
-        pool.children += children;
       },
     })
       .catch((error: unknown) => {
@@ -103,19 +103,26 @@ export async function* runPipeline(options: PipelineOptions): AsyncGenerator<Pip
   const plan = (): Readonly<Record<string, number>> => {
     let unitsPerSource = 1;
     let hasUpstream = !isSourceEnded;
-    const loads = pools.map(({ stage, units, seconds, children }) => {
-      const { waiting, running } = backend.counts(stage.name);
+    const elapsed = (performance.now() - began) / 1000;
+    /** Units of the stage before that were at least begun in this run. */
+    let begun = 0;
+    const loads = pools.map(({ stage, units, seconds, arrived: arrivedBefore }, i) => {
+      const { waiting, running, done, dead } = backend.counts(stage.name);
       hasUpstream ||= waiting + running > 0;
+      const arrived = waiting + running + done + dead - arrivedBefore;
+      // Counted while the units before are still in work: a video may take hours and give clips from its first minute on.
+      if (i > 0 && begun > 0) unitsPerSource *= arrived / begun;
+      begun = units + running;
       const load = {
         name: stage.name,
         cores: stage.cores ?? 1,
         workers: stage.workers,
         maxWorkers: stage.maxWorkers,
-        secondsPerUnit: units > 0 ? seconds / units : undefined,
+        // Before the first is finished: what it has taken so far. A stage that nothing has come to claims nothing.
+        secondsPerUnit: units > 0 ? seconds / units : i > 0 && arrived <= 0 ? 0 : running > 0 ? elapsed : undefined,
         unitsPerSource,
         hasWork: hasUpstream,
       };
-      if (units > 0) unitsPerSource *= children / units;
       return load;
     });
     const counts = allocate(loads, cores);
@@ -177,3 +184,6 @@ export async function* runPipeline(options: PipelineOptions): AsyncGenerator<Pip
     await Promise.allSettled([...running, feeding]);
   }
 }
+
+/** Units that a stage is finished with. */
+const settledOf = ({ done, dead }: { readonly done: number; readonly dead: number }): number => done + dead;

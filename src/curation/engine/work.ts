@@ -21,8 +21,8 @@ export type WorkOptions = {
   readonly retire: AbortSignal;
   /** Stops the current batch too. */
   readonly signal: AbortSignal;
-  /** Called after each batch: units, seconds, children. */
-  readonly onBatch?: (units: number, seconds: number, children: number) => void;
+  /** Called after each batch. */
+  readonly onBatch?: (units: number, seconds: number) => void;
 };
 
 const RETRY_MS = [500, 2000, 10_000];
@@ -39,8 +39,8 @@ export async function work(options: WorkOptions): Promise<void> {
       // Opened at the first unit: an idle stage costs nothing.
       worker ??= await stage.open();
       const start = performance.now();
-      const children = await processBatch(worker, batch, options);
-      options.onBatch?.(batch.length, (performance.now() - start) / 1000, children);
+      await processBatch(worker, batch, options);
+      options.onBatch?.(batch.length, (performance.now() - start) / 1000);
       if (signal.aborted) return;
     }
   } finally {
@@ -48,13 +48,11 @@ export async function work(options: WorkOptions): Promise<void> {
   }
 }
 
-async function processBatch(worker: StageWorker, batch: readonly Delivery[], options: WorkOptions): Promise<number> {
+async function processBatch(worker: StageWorker, batch: readonly Delivery[], options: WorkOptions): Promise<void> {
   const { stage, next, backend, signal } = options;
   const failures = new Map<string, unknown>();
-  let children = 0;
   const io: StageIo = {
     emit: async (unit, parentId) => {
-      children++;
       if (next === undefined) await backend.result(unit, parentId);
       else await backend.put(next, unit, parentId, signal);
     },
@@ -85,7 +83,7 @@ async function processBatch(worker: StageWorker, batch: readonly Delivery[], opt
       }
   }
   // Interrupted units stay unsettled: the next run takes them again.
-  if (signal.aborted) return children;
+  if (signal.aborted) return;
   for (const delivery of batch) {
     const failure = failures.get(delivery.unit.id);
     if (failure === undefined) await delivery.done();
@@ -94,5 +92,4 @@ async function processBatch(worker: StageWorker, batch: readonly Delivery[], opt
       await delivery.retry(storedError(failure), RETRY_MS[delivery.attempt - 1] ?? RETRY_MS.at(-1)!);
     else await delivery.dead(storedError(failure));
   }
-  return children;
 }

@@ -17,6 +17,7 @@ import { audioOf, openClipAudio } from './audio.ts';
 import { type Cutter, type OpenSpan, openCutter } from './cutter.ts';
 import { type DecodeNotes, decodeFrames, hasVectors } from './decode.ts';
 import { type ClipWriter, chooseEncoder, type EncoderName, openClip } from './encode-clip.ts';
+import { GAMUT_LINE, impossibleShare, MAX_IMPOSSIBLE } from './gamut.ts';
 import { fixedClipId, shotClipId, uuid5 } from './ids.ts';
 import type { ClipUnit, PassOptions, VideoRecord, VideoUnit } from './job.ts';
 import { measure } from './measure.ts';
@@ -112,6 +113,7 @@ export async function runPass(
   const tinyFilter = filter(rgbLine(TINY.width, TINY.height));
   const sampleFilter = filter(rgbLine(sampleWidth, sampleHeight));
   const lumaFilter = filter(() => `scale=w=${matchWidth}:h=${matchHeight}:flags=area,format=pix_fmts=gray`);
+  const gamutFilter = filter(() => GAMUT_LINE);
   const clipFilter = line === undefined ? undefined : filter(() => line);
 
   const notes: DecodeNotes = { errors: 0 };
@@ -122,6 +124,7 @@ export async function runPass(
   let dropped = 0;
   let transitions = 0;
   let total = 0;
+  let impossible = 0;
   let lastSeconds = 0;
   let previousTiny: Uint8Array | undefined;
   let previousLuma: Uint8Array | undefined;
@@ -327,11 +330,14 @@ export async function runPass(
           field = fieldOfMatching(previousLuma, lumaFilter.toBytes(frame), matchWidth, matchHeight);
       }
       let sample: Uint8Array | undefined;
+      let isImpossible = false;
       if (seconds >= nextSample - 1e-6) {
         sample = sampleFilter.toBytes(frame);
+        isImpossible = impossibleShare(gamutFilter.toBytes(frame)) > MAX_IMPOSSIBLE;
+        if (isImpossible) impossible++;
         nextSample = Math.max(nextSample + 1 / SAMPLE_FPS, seconds - 1 / SAMPLE_FPS);
       }
-      const isDamaged = notes.errors > errorsBefore;
+      const isDamaged = isImpossible || notes.errors > errorsBefore;
       errorsBefore = notes.errors;
       const copy = spare.pop() ?? newFrame(av);
       copy.ref(frame);
@@ -358,7 +364,13 @@ export async function runPass(
   // Pictures that the decoder leaves out without a word: MP4 states how many there are. Edit lists hide a few.
   const isWhole = unit.part !== undefined || unit.session !== undefined || total >= 0.9 * info.frames - 1;
   const missing = /mp4|mov/.test(info.container) && !isWhole;
-  const problem = info.problem ?? (missing ? `${total} of its ${info.frames} frames could be decoded` : undefined);
+  const problem =
+    info.problem ??
+    (missing
+      ? `${total} of its ${info.frames} frames could be decoded`
+      : impossible > 0
+        ? `${impossible} of the pictures looked at, two a second, hold colours that no picture has: its data are damaged`
+        : undefined);
   return {
     kind: 'video',
     video: unit.name,
