@@ -16,6 +16,8 @@ export type GuardCheck = {
   readonly subject: string;
   readonly verdict: GuardVerdict;
   readonly category: GuardCategory;
+  /** All categories that were found, `category` first; only of an `unsafe` verdict. */
+  readonly categories?: readonly GuardCategory[];
   /** Probability or other score 0…1; absent where the checker has none. */
   readonly score?: number;
   /** One line for people: what happened and, for errors, what to mend. */

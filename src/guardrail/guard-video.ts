@@ -57,21 +57,23 @@ export async function* guardVideo(options: GuardVideoOptions): AsyncGenerator<Gu
     const contents: GuardDecision[] = [];
     let frames = 0;
     let problem: string | undefined;
+    const watch = content.follow();
     try {
-      for await (const batch of framesOf(input, info, media)) {
+      for await (const { batch, isLast } of withLast(framesOf(input, info, media))) {
         throwIfAborted(signal);
         const [t, height, width] = batch.shape;
         const looked: (Uint8Array | undefined)[] = [];
         for (let i = 0; i < t; i++) {
           const frame = frameOf(batch, i);
           meter.add(frame, width, height);
-          looked.push((frames + i) % policy.faces.every === 0 ? frame : undefined);
+          const isLooked = (frames + i) % policy.faces.every === 0 || (isLast && i === t - 1);
+          looked.push(isLooked ? frame : undefined);
         }
         if (choice.kind === 'ready') found.push(...(await detectFaces(choice.detector, looked, { width, height })));
         else found.push(...looked.map(() => []));
         // The content of a batch at a time; without weights once, for the record.
         if (policy.video.includes('content') && (policy.content !== undefined || contents.length === 0)) {
-          contents.push(await decide([content.checker], { frames: batch as GuardFrames, fps }, policy, signal));
+          contents.push(await decide([watch], { frames: batch as GuardFrames, fps }, policy, signal));
           if (!contents[contents.length - 1]!.isAllowed) break;
         }
         frames += t;
@@ -121,6 +123,16 @@ async function* framesOf(
 ): AsyncGenerator<Frames> {
   if (info.kind === 'image') yield await readImage(input, media);
   else yield* decodeVideo(input, media);
+}
+
+/** Each part of a video with the news whether it is the last one; one part is held back for that. */
+async function* withLast(parts: AsyncIterable<Frames>): AsyncGenerator<{ batch: Frames; isLast: boolean }> {
+  let held: Frames | undefined;
+  for await (const batch of parts) {
+    if (held !== undefined) yield { batch: held, isLast: false };
+    held = batch;
+  }
+  if (held !== undefined) yield { batch: held, isLast: true };
 }
 
 const PICTURES: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = {

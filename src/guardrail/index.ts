@@ -16,7 +16,7 @@ export {
 } from './faces/small-detector.ts';
 export { smoothFaces, type TrackOptions } from './faces/track.ts';
 export {
-  blockingClass,
+  blockingClasses,
   CLASS_CATEGORIES,
   type ContentClassifier,
   openContentClassifier,

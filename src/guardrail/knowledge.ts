@@ -5,6 +5,7 @@ import { OrreryError } from '../base/index.ts';
 import { parseLexicon } from './text/lexicon.ts';
 import type { ReadingKnowledge } from './text/read.ts';
 import { makeSpeller } from './text/spelling.ts';
+import { rememberStems } from './text/stem.ts';
 import { readWordFilter } from './text/words.ts';
 
 /** Files of a guard model folder besides the weights. */
@@ -25,7 +26,8 @@ export function loadKnowledge(dir: string): ReadingKnowledge {
       throw new OrreryError('model', `cannot read ${path(name)}; restore the model folder from the package`, { cause });
     }
   };
-  const vocabulary = parseVocabulary(read('vocabulary').toString('utf8'), path('vocabulary'));
+  const { words: vocabulary, stems } = parseVocabulary(read('vocabulary').toString('utf8'), path('vocabulary'));
+  rememberStems(stems, 'en');
   return {
     lexicon: parseLexicon(read('lexicon').toString('utf8'), path('lexicon')),
     known: readWordFilter(read('known'), path('known')),
@@ -34,13 +36,19 @@ export function loadKnowledge(dir: string): ReadingKnowledge {
   };
 }
 
-/** Lines "word weight". */
-export function parseVocabulary(text: string, source: string): Map<string, number> {
+/** Lines "word weight" or "word weight stem"; "=" for a word that is its own stem. */
+export function parseVocabulary(
+  text: string,
+  source: string,
+): { readonly words: Map<string, number>; readonly stems: Map<string, string> } {
   const words = new Map<string, number>();
+  const stems = new Map<string, string>();
   for (const [i, line] of text.trimEnd().split('\n').entries()) {
-    const match = /^(\S+) (\d+)$/.exec(line);
-    if (match === null) throw new OrreryError('model', `${source}:${i + 1}: need a word and its weight`);
-    words.set(match[1]!, Number(match[2]));
+    const match = /^(\S+) (\d+)(?: (\S+))?$/.exec(line);
+    if (match === null) throw new OrreryError('model', `${source}:${i + 1}: need a word, its weight and its stem`);
+    const [, word, weight, stem] = match;
+    words.set(word!, Number(weight));
+    if (stem !== undefined) stems.set(word!, stem === '=' ? word! : stem);
   }
-  return words;
+  return { words, stems };
 }

@@ -1,6 +1,7 @@
 // The runner fails closed: whatever a checker does, the answer is a decision, and only "safe" passes.
 import { expect, test } from 'vitest';
 import { type Answer, type Checker, joinDecisions, type RunnerOptions, runCheckers } from './runner.ts';
+import { categoriesFrom } from './text/text-checkers.ts';
 
 const options: RunnerOptions = { stage: 'pre', subject: 'prompt', timeoutSeconds: 5, optional: new Set() };
 const checker = (name: string, check: Checker<string>['check']): Checker<string> => ({ name, version: '1', check });
@@ -127,4 +128,24 @@ test('a category that the policy lets through does not hide another one that was
   const decisionOf = (allow: string[]) => runCheckers([both], 'x', { ...options, allow: new Set(allow) });
   expect(await decisionOf(['O12'])).toMatchObject({ isAllowed: false, category: 'O4' });
   expect(await decisionOf(['O12', 'O4'])).toMatchObject({ isAllowed: true });
+});
+
+test('all categories that were found stand in the record, without those that the policy lets through', async () => {
+  const three = says('classifier', { verdict: 'unsafe', category: 'O4', also: ['O12', 'O3'], reason: '' });
+  const categoriesOf = async (allow: string[]) =>
+    (await runCheckers([three], 'x', { ...options, allow: new Set(allow) })).checks[0]!.categories;
+  expect(await categoriesOf([])).toEqual(['O4', 'O12', 'O3']);
+  expect(await categoriesOf(['O4'])).toEqual(['O12', 'O3']);
+  expect(await categoriesOf(['O12'])).toEqual(['O4', 'O3']);
+});
+
+test('a category is held against its own threshold by its own score', () => {
+  const scores = [0.9, 0.1, 0, 0.35, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const at = (thresholds: Record<string, number>) =>
+    categoriesFrom(scores, (c) => thresholds[c] ?? 0.6).map((found) => found.code);
+  expect(at({})).toEqual(['O1']);
+  expect(at({ O4: 0.3 })).toEqual(['O1', 'O4']);
+  // A strict threshold of one category says nothing about the others.
+  expect(at({ O1: 0.95, O4: 0.3 })).toEqual(['O4']);
+  expect(at({ O1: 0.95 })).toEqual([]);
 });

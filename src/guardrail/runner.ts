@@ -55,7 +55,8 @@ export async function runCheckers<T>(
     const { verdict, category = '-', reason } = answer;
     const { name, version } = checker;
     const base = { checker: name, version, stage: options.stage, subject: options.subject, verdict, category };
-    checks.push({ ...base, ...(answer.score === undefined ? {} : { score: answer.score }), reason, ms });
+    const all = verdict === 'unsafe' ? { categories: [...new Set([category, ...(answer.also ?? [])])] } : {};
+    checks.push({ ...base, ...all, ...(answer.score === undefined ? {} : { score: answer.score }), reason, ms });
     score = Math.max(score, answer.score ?? (verdict === 'unsafe' ? 1 : 0));
     const passes = verdict === 'safe' || (verdict === 'not-configured' && options.optional.has(name));
     if (!passes) return decided(checks, verdict, category, name, score, options.stage);
@@ -75,10 +76,10 @@ export async function runCheckers<T>(
 }
 
 function letThrough(answer: Answer, allow: ReadonlySet<string> | undefined): Answer {
-  if (answer.verdict !== 'unsafe' || answer.category === undefined || allow?.has(answer.category) !== true)
-    return answer;
-  const category = answer.also?.find((c) => !allow.has(c));
-  if (category !== undefined) return { ...answer, category };
+  if (answer.verdict !== 'unsafe' || answer.category === undefined || allow === undefined) return answer;
+  if (!allow.has(answer.category)) return { ...answer, also: answer.also?.filter((c) => !allow.has(c)) ?? [] };
+  const [category, ...also] = answer.also?.filter((c) => !allow.has(c)) ?? [];
+  if (category !== undefined) return { ...answer, category, also };
   return { ...answer, verdict: 'safe', reason: `${answer.category} is allowed by the policy` };
 }
 

@@ -1,6 +1,7 @@
 // `orrery guard …`: checks prompts and videos, hides faces, measures the guard, trains its parts.
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
+import { InputError } from '../../base/index.ts';
 import type { GuardPolicy, RedteamResult } from '../../guardrail/index.ts';
 import { wholeOption } from '../options.ts';
 import { openProgress } from '../progress.ts';
@@ -26,7 +27,10 @@ async function policyOf(flags: PolicyFlag): Promise<GuardPolicy> {
 }
 
 /** One line of `guard prompt --json`. */
-const verdictLine = ({ row, verdict, category, checker, score, ms }: RedteamResult, stage: 'pre' | '-'): string =>
+const verdictLine = (
+  { row, verdict, category, categories, checker, score, ms }: RedteamResult,
+  stage: 'pre' | '-',
+): string =>
   JSON.stringify({
     id: row.id,
     verdict,
@@ -35,6 +39,7 @@ const verdictLine = ({ row, verdict, category, checker, score, ms }: RedteamResu
     score: Math.round(score * 10_000) / 10_000,
     checker,
     ms: Math.round(ms * 1000) / 1000,
+    ...(categories.length > 1 ? { categories } : {}),
   });
 
 function promptCommand(session: Session): Command {
@@ -127,6 +132,12 @@ function redteamCommand(session: Session): Command {
     .action(async (file: string | undefined, flags: RedteamFlags, self: Command) => {
       if ((file === undefined) === (flags.generate === undefined))
         self.error('name a file or --generate N, one of the two');
+      if (flags.seed !== undefined && flags.generate === undefined)
+        throw new InputError('--seed', {
+          got: flags.seed,
+          need: '--generate N beside it',
+          why: 'the prompts of a file are checked as they are, nothing is drawn',
+        });
       const { json, quiet } = globalsOf(self);
       const guardrail = await import('../../guardrail/index.ts');
       const { writeFileAtomic } = await import('../../formats/index.ts');

@@ -110,11 +110,12 @@ async function eachFrame(
 /** Frames to look at: every n-th, so that no more than `maxFps` a second are looked at. */
 export const strideOf = (fps: number, maxFps: number): number => Math.max(1, Math.ceil(fps / maxFps));
 
-/** The class that blocks: one that `count` of `of` neighbouring looked-at frames have; 0 = none. */
-export function blockingClass(classes: readonly number[], count: number, of: number): number {
-  for (let i = 0; i < classes.length; i++) {
-    const window = classes.slice(i, i + of).filter((c) => c !== 0);
-    if (window.length >= count) return window[0]!;
+/** The classes that block: each was found in `count` of `of` neighbouring looked-at frames, by itself. In order of class. */
+export function blockingClasses(classes: readonly number[], count: number, of: number): number[] {
+  const found = new Set<number>();
+  for (const [i, own] of classes.entries()) {
+    if (own === 0 || found.has(own)) continue;
+    if (classes.slice(i, i + of).filter((c) => c === own).length >= count) found.add(own);
   }
-  return 0;
+  return [...found].sort((a, b) => a - b);
 }

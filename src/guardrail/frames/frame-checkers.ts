@@ -3,7 +3,7 @@ import type { GuardFrames } from '../../base/index.ts';
 import type { GuardPolicy } from '../policy.ts';
 import type { Answer, Checker } from '../runner.ts';
 import {
-  blockingClass,
+  blockingClasses,
   CLASS_CATEGORIES,
   type ContentClassifier,
   openContentClassifier,
@@ -38,14 +38,21 @@ export function judgeFindings(found: FrameFindings, settings: GuardPolicy['frame
     : { verdict: 'safe', category: 'flash', reason: `warning: ${reason}` };
 }
 
-/** The content of frames, with weights; without, it says so. */
-export function contentChecker(settings: GuardPolicy['content']): {
+export type ContentChecker = {
+  /** Judges whole videos, each by itself. */
   readonly checker: Checker<TimedFrames>;
+  /** A checker for one video that comes in parts: strides and windows go on where the last part ended. */
+  follow(): Checker<TimedFrames>;
   dispose(): Promise<void>;
-} {
+};
+
+/** The content of frames, with weights; without, it says so. */
+export function contentChecker(settings: GuardPolicy['content']): ContentChecker {
   let opened: Promise<ContentClassifier> | undefined;
-  return {
-    checker: {
+  const follow = (): Checker<TimedFrames> => {
+    const classes: number[] = [];
+    let seen = 0;
+    return {
       name: 'content',
       version: '1',
       async check({ frames, fps }, signal) {
@@ -57,22 +64,34 @@ export function contentChecker(settings: GuardPolicy['content']): {
         }
         opened ??= openContentClassifier(settings.tower, settings.head);
         const classifier = await opened;
-        const classes = await classifier.classify(everyNth(frames, strideOf(fps, settings.maxFps)), signal);
+        const stride = strideOf(fps, settings.maxFps);
+        const first = (stride - (seen % stride)) % stride;
+        seen += frames.shape[0];
+        classes.push(...(await classifier.classify(everyNth(frames, stride, first), signal)));
         if (classes.length === 0) return { verdict: 'error', reason: 'there were no frames to look at' };
-        const found = blockingClass(classes, settings.count, settings.of);
-        if (found === 0) return { verdict: 'safe', reason: `${classes.length} frames looked at` };
-        return { verdict: 'unsafe', category: CLASS_CATEGORIES[found] ?? '-', reason: `a frame of class ${found}` };
+        const found = blockingClasses(classes, settings.count, settings.of);
+        if (found.length === 0) return { verdict: 'safe', reason: `${classes.length} frames looked at` };
+        const [category, ...also] = found.map((k) => CLASS_CATEGORIES[k] ?? '-');
+        return { verdict: 'unsafe', category: category!, also, reason: `frames of class ${found.join(', ')}` };
       },
-    },
+    };
+  };
+  return {
+    checker: { name: 'content', version: '1', check: (subject, signal) => follow().check(subject, signal) },
+    follow,
     dispose: async () => void (await opened?.then((c) => c.dispose()).catch(() => undefined)),
   };
 }
 
-function everyNth({ shape: [t, h, w, c], data }: GuardFrames, n: number): GuardFrames {
+/** Every n-th frame from `first` on; none when `first` lies behind the last. */
+function everyNth({ shape: [t, h, w, c], data }: GuardFrames, n: number, first: number): GuardFrames {
   if (n === 1) return { dtype: 'u8', shape: [t, h, w, c], data };
   const each = h * w * c;
-  const count = Math.ceil(t / n);
+  const count = Math.max(0, Math.ceil((t - first) / n));
   const out = new Uint8Array(count * each);
-  for (let i = 0; i < count; i++) out.set(data.subarray(i * n * each, (i * n + 1) * each), i * each);
+  for (let i = 0; i < count; i++) {
+    const at = first + i * n;
+    out.set(data.subarray(at * each, (at + 1) * each), i * each);
+  }
   return { dtype: 'u8', shape: [count, h, w, c], data: out };
 }

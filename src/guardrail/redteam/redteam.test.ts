@@ -46,6 +46,7 @@ const result = (id: string, label: 'safe' | 'unsafe', isBlocked: boolean, more: 
   },
   verdict: isBlocked ? 'unsafe' : 'safe',
   category: isBlocked ? 'O1' : '-',
+  categories: isBlocked ? ['O1'] : [],
   checker: isBlocked ? 'classifier' : 'none',
   score: isBlocked ? 0.9 : 0.1,
   ms: 1,

@@ -20,6 +20,8 @@ export type RedteamResult = {
   readonly row: RedteamRow;
   readonly verdict: GuardVerdict;
   readonly category: GuardCategory;
+  /** All categories that the deciding checker found, `category` first; none of a safe text. */
+  readonly categories: readonly GuardCategory[];
   readonly checker: string;
   readonly score: number;
   readonly ms: number;

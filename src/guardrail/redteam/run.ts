@@ -96,10 +96,11 @@ export async function* checkRows(
     throwIfAborted(signal);
     const began = performance.now();
     const options = signal === undefined ? {} : { signal };
-    const { verdict, category, checker, score } = await guard.checkTexts(
+    const { verdict, category, checker, score, checks } = await guard.checkTexts(
       [{ subject: 'prompt', text: row.text }],
       options,
     );
-    yield { row, verdict, category, checker, score, ms: performance.now() - began };
+    const categories = checks[checks.length - 1]?.categories ?? [];
+    yield { row, verdict, category, categories, checker, score, ms: performance.now() - began };
   }
 }

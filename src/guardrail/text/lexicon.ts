@@ -22,6 +22,8 @@ type Part = { readonly stem: string; readonly isBeginning: boolean };
 
 export type Lexicon = {
   readonly concepts: readonly string[];
+  /** Per concept: true when more than one language has words for it. */
+  readonly isShared: readonly boolean[];
   /** The words of one language; stemmed when it is asked for first, since most texts need one language only. */
   of(language: Language): LanguageLexicon;
 };
@@ -53,6 +55,7 @@ export function parseLexicon(text: string, source: string): Lexicon {
   const tables = new Map<Language, LanguageLexicon>();
   return {
     concepts,
+    isShared: lines.map((columns) => columns.filter((words) => words.trim() !== '').length > 1),
     of(language) {
       const known = tables.get(language);
       if (known !== undefined) return known;

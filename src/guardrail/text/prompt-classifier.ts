@@ -46,6 +46,11 @@ export type PromptScore = {
   readonly probability: number;
   /** Likeliest category of that window. */
   readonly category: GuardCategory;
+  /**
+   * Score of every category O1…O13, 0…1, each the highest of all windows. The likeliest category of a window has its
+   * probability of "unsafe"; another one has as much of it as its own sigmoid has of the likeliest one's.
+   */
+  readonly categories: readonly number[];
 };
 
 export type PromptClassifier = {
@@ -94,14 +99,16 @@ export async function openPromptClassifier(
     version: folder.record.name,
     threshold: config.threshold,
     async score(words, concepts) {
-      if (words.length === 0) return { probability: 0, category: '-' };
+      if (words.length === 0) return NOTHING;
       const rows = wordIds(words, knowledge.lexicon, features, concepts);
       const starts = windowStarts(rows.length, features.words);
-      let best: PromptScore = { probability: -1, category: '-' };
+      let best: Omit<PromptScore, 'categories'> = { probability: -1, category: '-' };
+      const categories = new Array<number>(CATEGORY_CODES.length).fill(0);
       const take = (logits: Float32Array, start: number): void => {
         const language = mainLanguage(words, start, features.words);
         const one = scoreOf(logits, config, config.languages[language] ?? 0);
-        if (one.probability > best.probability) best = one;
+        if (one.probability > best.probability) best = { probability: one.probability, category: one.category };
+        for (const [k, score] of one.categories.entries()) categories[k] = Math.max(categories[k]!, score);
       };
       if (starts.length < PLAIN) {
         for (const start of starts) {
@@ -109,7 +116,7 @@ export async function openPromptClassifier(
           fillWindow(ids, rows, start, features);
           take(logitsOf(ids), start);
         }
-        return best;
+        return { ...best, categories };
       }
       for (let at = 0; at < starts.length; at += BATCH) {
         const part = starts.slice(at, at + BATCH);
@@ -120,11 +127,13 @@ export async function openPromptClassifier(
         const { outputs } = config.net;
         for (const [i, start] of part.entries()) take(logits.subarray(i * outputs, (i + 1) * outputs), start);
       }
-      return best;
+      return { ...best, categories };
     },
     dispose: () => engine.dispose(),
   };
 }
+
+const NOTHING: PromptScore = { probability: 0, category: '-', categories: CATEGORY_CODES.map(() => 0) };
 
 /** The network in the engine, for long texts; nothing is loaded before the first of them. */
 function openEngine(
@@ -190,5 +199,8 @@ function scoreOf(logits: Float32Array, { slope, offset, net }: PromptModelConfig
   if (!Number.isFinite(probability) || !Number.isFinite(logits[category]!)) {
     throw new OrreryError('model', 'the prompt classifier gave NaN; its weights are damaged, restore the model folder');
   }
-  return { probability, category: CATEGORY_CODES[category - 1]! };
+  const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+  const most = sigmoid(logits[category]!);
+  const categories = CATEGORY_CODES.map((_, k) => (probability * sigmoid(logits[k + 1]!)) / most);
+  return { probability, category: CATEGORY_CODES[category - 1]!, categories };
 }

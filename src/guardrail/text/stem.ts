@@ -41,18 +41,33 @@ const IRREGULAR = new Map(
 const HINDI = 'ियों ियाँ ियां ाओं ाएँ ाएं ुओं ुएँ ने ना नी ता ते ती या ये यी कर ों ें ीं ाँ ां ूँ ूं ओं ो े ी ा ि ु ू'.split(' ');
 
 const stemmers = new Map<Language, Stemmer>();
-const cache = new Map<string, string>();
+const caches = new Map<Language, Map<string, string>>();
 const CACHE_LIMIT = 50_000;
 
 /** The stem of a lower-case word. */
 export function stemOf(word: string, language: Language): string {
-  const key = `${language}:${word}`;
-  const known = cache.get(key);
+  const cache = cacheOf(language);
+  const known = cache.get(word);
   if (known !== undefined) return known;
   if (cache.size >= CACHE_LIMIT) cache.clear();
   const stem = compute(word, language);
-  cache.set(key, stem);
+  cache.set(word, stem);
   return stem;
+}
+
+/** Stems that were found before: stemming a word costs more than reading its stem from a file. */
+export function rememberStems(stems: Iterable<readonly [word: string, stem: string]>, language: Language): void {
+  const cache = cacheOf(language);
+  for (const [word, stem] of stems) cache.set(word, stem);
+}
+
+function cacheOf(language: Language): Map<string, string> {
+  let cache = caches.get(language);
+  if (cache === undefined) {
+    cache = new Map();
+    caches.set(language, cache);
+  }
+  return cache;
 }
 
 function compute(word: string, language: Language): string {

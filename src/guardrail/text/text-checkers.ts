@@ -1,5 +1,6 @@
 // The text checkers of the default policy. A text is read once; the checkers share the words.
 import type { GuardCategory } from '../../base/index.ts';
+import { CATEGORY_CODES } from '../categories.ts';
 import type { Checker } from '../runner.ts';
 import { type Blocklist, findPhrases } from './blocklist.ts';
 import { conceptsOf } from './lexicon.ts';
@@ -45,7 +46,17 @@ export function blocklistChecker(list: Blocklist, knowledge: ReadingKnowledge, v
   };
 }
 
-/** The semantic classifier with one threshold, or one per category. */
+/** Categories whose own score reaches their own threshold, highest score first. @param scores of O1…O13, 0…1 */
+export function categoriesFrom(
+  scores: readonly number[],
+  thresholdOf: (category: GuardCategory) => number,
+): { readonly code: GuardCategory; readonly score: number }[] {
+  return CATEGORY_CODES.map((code, k) => ({ code, score: scores[k]! }))
+    .filter(({ code, score }) => score > 0 && score >= thresholdOf(code))
+    .sort((a, b) => b.score - a.score);
+}
+
+/** The semantic classifier with one threshold, or one per category; each category is held against its own score. */
 export function classifierChecker(
   classifier: PromptClassifier,
   options: { readonly threshold?: number; readonly thresholds?: Readonly<Record<string, number>> },
@@ -56,10 +67,14 @@ export function classifierChecker(
     name: 'classifier',
     version: classifier.version,
     async check(subject) {
-      const { probability, category } = await classifier.score(subject.words(), subject.concepts());
-      const isUnsafe = probability >= thresholdOf(category);
-      const reason = `probability ${probability.toFixed(3)}, threshold ${thresholdOf(category)}`;
-      return { verdict: isUnsafe ? 'unsafe' : 'safe', category: isUnsafe ? category : '-', score: probability, reason };
+      const { probability, category, categories } = await classifier.score(subject.words(), subject.concepts());
+      const [first, ...rest] = categoriesFrom(categories, thresholdOf);
+      if (first === undefined) {
+        const reason = `probability ${probability.toFixed(3)}, threshold ${thresholdOf(category)}`;
+        return { verdict: 'safe', score: probability, reason };
+      }
+      const reason = `probability ${first.score.toFixed(3)}, threshold ${thresholdOf(first.code)}`;
+      return { verdict: 'unsafe', category: first.code, also: rest.map((f) => f.code), score: probability, reason };
     },
   };
 }

@@ -1,6 +1,6 @@
 // The training texts of the prompt classifier: building blocks of `recipes/guard-corpus` put together at random. Safe and
 // unsafe texts get the same phrasings, so that phrasing alone tells nothing.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OrreryError, type RandomStream } from '../../base/index.ts';
 import { LANGUAGES, type Language } from '../text/languages.ts';
@@ -22,17 +22,18 @@ export type LabelledText = { readonly text: string; readonly category: number; r
 const LINE = /^(O\d{1,2}|S\d{1,2}|00)(?: ([SHT]))?: (.+)$/;
 const FORMS = { S: 'scene', H: 'how', T: 'text' } as const;
 
-/** Reads all blocks of a corpus folder. */
+/** Reads all blocks of a corpus folder: its `.txt` files by name. */
 export function readBlocks(folder: string): Block[] {
-  const files = ['en-unsafe.txt', 'en-safe.txt', 'en-more.txt', 'other-1.txt', 'other-2.txt', 'other-3.txt'];
-  return files.flatMap((name) => {
+  const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
+  if (files.length === 0) throw new OrreryError('data', `${folder}: no .txt file with building blocks`);
+  return files.sort().flatMap((name) => {
     const path = join(folder, name);
-    return parseBlocks(readFileSync(path, 'utf8'), path, name === 'en-safe.txt');
+    return parseBlocks(readFileSync(path, 'utf8'), path);
   });
 }
 
-/** Reads one file; `isSafe` makes category marks mean "resembles". */
-export function parseBlocks(text: string, source: string, isSafe = false): Block[] {
+/** Reads one file; its word lists are its own. */
+export function parseBlocks(text: string, source: string): Block[] {
   const slots = new Map<string, readonly string[]>();
   const blocks: Block[] = [];
   let language: Language = 'en';
@@ -46,7 +47,7 @@ export function parseBlocks(text: string, source: string, isSafe = false): Block
       language = section as Language;
     else if (match !== null) {
       const mark = match[1]!;
-      const category = isSafe || !mark.startsWith('O') ? 0 : Number(mark.slice(1));
+      const category = mark.startsWith('O') ? Number(mark.slice(1)) : 0;
       const form = FORMS[(match[2] ?? 'T') as keyof typeof FORMS];
       blocks.push({ category, form, language, pattern: match[3]!, slots });
     } else throw new OrreryError('data', `${source}:${i + 1}: need a slot, a [language] or a marked line`);

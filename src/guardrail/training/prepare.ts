@@ -6,6 +6,7 @@ import { OrreryError, randomStream } from '../../base/index.ts';
 import { writeFileAtomic } from '../../formats/index.ts';
 import { KNOWLEDGE_FILES } from '../knowledge.ts';
 import { parseLexicon } from '../text/lexicon.ts';
+import { stemOf } from '../text/stem.ts';
 import { buildWordFilter } from '../text/words.ts';
 import { type Block, compose } from './corpus.ts';
 
@@ -49,7 +50,11 @@ export function prepareWords(dir: string, blocks: readonly Block[]): { known: nu
   }
   const words = [...counts].filter(([w]) => list.has(w) || english.words.has(w) || counts.get(w)! > 20);
   words.sort(([a], [b]) => (a < b ? -1 : 1));
-  writeFileAtomic(path('vocabulary'), `${words.map(([w, n]) => `${w} ${Math.min(999, n)}`).join('\n')}\n`);
+  const line = ([word, count]: readonly [string, number]): string => {
+    const stem = stemOf(word, 'en');
+    return `${word} ${Math.min(999, count)} ${stem === word ? '=' : stem}\n`;
+  };
+  writeFileAtomic(path('vocabulary'), words.map(line).join(''));
   writeFileAtomic(path('known'), buildWordFilter(known, FILTER.bits, FILTER.count));
   return { known: known.length, vocabulary: words.length };
 }

@@ -6,6 +6,7 @@ import { type PromptNetConfig, promptNet } from '../../nets/index.ts';
 import type { TrainingTask } from '../../training/index.ts';
 import { type FeatureConfig, fillWindow, wordIds } from '../text/features.ts';
 import type { Language } from '../text/languages.ts';
+import type { Lexicon } from '../text/lexicon.ts';
 import { type ReadingKnowledge, readWords } from '../text/read.ts';
 import { areaUnderCurve } from './calibrate.ts';
 import { type Block, type LabelledText, textSource } from './corpus.ts';
@@ -107,7 +108,7 @@ function rowsOf({ text }: LabelledText, { knowledge, features }: PromptTaskOptio
 /** Ids, labels and weights of a batch; with a random stream also the noise of training. */
 function feedsOf(
   examples: readonly Example[],
-  { net, features }: PromptTaskOptions,
+  { net, features, knowledge }: PromptTaskOptions,
   random?: RandomStream,
 ): Record<string, NdArray> {
   const n = examples.length;
@@ -118,7 +119,7 @@ function feedsOf(
     const window = ids.subarray(i * net.words * net.ids, (i + 1) * net.words * net.ids);
     const late = random === undefined ? 0 : random.integer(0, Math.max(0, rows.length - net.words));
     fillWindow(window, rows, late, features);
-    if (random !== undefined) addNoise(window, net, features, random);
+    if (random !== undefined) addNoise(window, net, features, knowledge.lexicon, random);
     // Soft labels: no text is certain.
     for (let k = 0; k < net.outputs; k++) {
       const isOne = k === 0 ? category > 0 : k === category;
@@ -134,12 +135,19 @@ function feedsOf(
 }
 
 /**
- * Words and ids left out. In a sixth of the texts only concepts remain: they are shared by all languages, so what is learned
- * from English texts serves the others.
+ * Words and ids left out. In a sixth of the texts only concepts remain, in half of these only those that several languages
+ * share, so that what is learned from English texts serves the others.
  */
-function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: FeatureConfig, random: RandomStream): void {
+function addNoise(
+  window: Int32Array,
+  net: PromptNetConfig,
+  { concepts }: FeatureConfig,
+  { isShared }: Lexicon,
+  random: RandomStream,
+): void {
   const roll = random.uniform();
   const onlyConcepts = roll < 0.17;
+  const onlyShared = roll < 0.085;
   const noSpelling = roll > 0.85;
   for (let t = 0; t < net.words; t++) {
     const word = window.subarray(t * net.ids, (t + 1) * net.ids);
@@ -150,7 +158,7 @@ function addNoise(window: Int32Array, net: PromptNetConfig, { concepts }: Featur
     }
     for (let f = 0; f < word.length; f++) {
       const isConcept = word[f]! > 0 && word[f]! <= concepts;
-      if (onlyConcepts && !isConcept) word[f] = 0;
+      if (onlyConcepts && !(isConcept && (!onlyShared || isShared[word[f]! - 1]))) word[f] = 0;
       else if (noSpelling && f < 2) word[f] = 0;
       else if (random.uniform() < (isConcept ? 0.1 : f < 2 ? 0.2 : 0.3)) word[f] = 0;
     }
