@@ -14,10 +14,12 @@ import {
   writeTorchSteps,
 } from '../formats/index.ts';
 import { parseModelRecord, sha256OfFile } from '../hub/index.ts';
+import { wanOptions } from '../nets/index.ts';
 import { requireFit, requireValues } from './fit.ts';
 import { bytesOfFloats, floatsOf } from './floats.ts';
 import { diffusersTokenizerOptions, tokenizerName } from './keys/cosmos-tokenizer.ts';
 import { diffusersDitOptions, ditName } from './keys/general-dit.ts';
+import { wanOriginalName } from './keys/wan-vae.ts';
 import { type Checkpoint, type OpenCheckpointOptions, openCheckpoint } from './open.ts';
 import type { CheckpointTensor, Spelling } from './types.ts';
 
@@ -224,13 +226,17 @@ function* writeDiffusers(
   const config =
     network.family === 'cosmos-tokenizer'
       ? diffusersTokenizerOptions(network.config, latents)
-      : diffusersDitOptions(network.config);
+      : network.family === 'wan-vae'
+        ? wanOptions(network.config, wanStatistics(checkpoint))
+        : diffusersDitOptions(network.config);
   const named = list.map((one) => ({
     ...one,
     name:
       network.family === 'cosmos-tokenizer'
         ? tokenizerName(one.key, 'diffusers', network.config)
-        : ditName(one.key, 'diffusers'),
+        : network.family === 'wan-vae'
+          ? one.key
+          : ditName(one.key, 'diffusers'),
   }));
   const parts = shards(named, options.shardBytes ?? 1e10);
   const nameOfPart = (i: number): string =>
@@ -265,10 +271,12 @@ function* writeOriginal(
       ? ['net.', undefined]
       : network.family === 'autoregressive'
         ? ['model.', undefined]
-        : ['network.', 'model'];
+        : network.family === 'wan-vae'
+          ? ['', undefined]
+          : ['network.', 'model'];
   const layout = network.family === 'general-dit' ? originalLayout(checkpoint) : 'original';
   const entries = list.map(({ key, tensor }) => ({
-    name: `${prefix}${network.family === 'general-dit' ? ditName(key, layout) : key}`,
+    name: `${prefix}${network.family === 'general-dit' ? ditName(key, layout) : network.family === 'wan-vae' ? wanOriginalName(key, network.config) : key}`,
     dtype: tensor.dtype,
     shape: tensor.shape,
     readBytes: () => read(key, tensor),
@@ -303,6 +311,15 @@ function originalLayout({ network, layout }: Checkpoint): Spelling['layout'] {
     config.adalnRank !== undefined &&
     config.subBlocks.join() === 'fa,ca,mlp';
   return isPlain && layout !== 'original' ? 'predict2' : 'original';
+}
+
+/** Statistics go into the config of diffusers, which the pipelines read. */
+function wanStatistics({ latents, path }: Checkpoint): { mean: readonly number[]; std: readonly number[] } {
+  if (latents !== undefined) return latents;
+  throw new OrreryError(
+    'model',
+    `${path}: no latent statistics, which a diffusers config needs; write --layout original or orrery`,
+  );
 }
 
 function shards<T extends { readonly tensor: CheckpointTensor }>(list: readonly T[], limit: number): T[][] {

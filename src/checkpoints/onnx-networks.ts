@@ -1,18 +1,22 @@
 // The networks of a model as graphs of one size, with what a user without this package must know about inputs and outputs.
 import { InputError, OrreryError } from '../base/index.ts';
-import { input, type Tensor } from '../graph/index.ts';
+import { input, slice, type Tensor } from '../graph/index.ts';
 import type { ModelRecord } from '../hub/index.ts';
 import {
   decodeImage,
   decodeVideo,
+  decodeWan,
   encodeImage,
   encodeVideo,
+  encodeWan,
   fsqCodes,
   fsqCodesOf,
   fsqIndices,
   type GeneralDitConfig,
   generalDit,
   namedWeights,
+  type WanConfig,
+  wanCompression,
 } from '../nets/index.ts';
 import { nano } from '../nets/orrery/nano.ts';
 import { cellsOf, decode, encode, gridOf } from '../nets/orrery/tokenizer.ts';
@@ -149,6 +153,7 @@ export function publicPlan(
       'an autoregressive transformer runs with a cache that grows from step to step and has no export yet; export tokenizers and diffusion transformers',
     );
   }
+  if (network.family === 'wan-vae') return wanPlan(network.config, size, latents);
   const c = network.config;
   const isVideo = c.kind === 'CV' || c.kind === 'DV';
   const { frames = isVideo ? 1 + c.temporalCompression : 1, height = 256, width = 256 } = size;
@@ -219,6 +224,43 @@ export function publicPlan(
   };
 }
 
+function wanPlan(
+  c: WanConfig,
+  { frames = 1 + 2 * wanCompression(c).time, height = 256, width = 256 }: ExportSize,
+  latents?: { readonly mean: readonly number[]; readonly std: readonly number[] },
+): ExportPlan {
+  const { time, space } = wanCompression(c);
+  if ((frames - 1) % time !== 0 || frames < 1)
+    throw new InputError('--frames', {
+      got: frames,
+      need: `1 + ${time}k, such as ${1 + 2 * time}`,
+      why: `the autoencoder compresses time by ${time}`,
+    });
+  requireMultiple(height, width, space);
+  const axes = '[batch, channel, frame, row, column]';
+  const moments = encodeWan(input('pixels', [1, 3, frames, height, width]), c, namedWeights);
+  const z = input('latents', [1, c.latentChannels, 1 + (frames - 1) / time, height / space, width / space]);
+  return {
+    networks: [
+      {
+        name: 'encoder',
+        outputs: { latents: slice(moments, 1, 0, c.latentChannels) },
+        meaning: { pixels: `RGB about −1…1 ${axes}`, latents: `means, not normalised ${axes}` },
+      },
+      {
+        name: 'decoder',
+        outputs: { pixels: decodeWan(z, c, namedWeights) },
+        meaning: { pixels: `RGB about −1…1, not clamped ${axes}`, latents: 'as the encoder gives them' },
+      },
+    ],
+    processing: {
+      input: PIXELS,
+      output: BYTES,
+      ...(latents === undefined ? {} : { latentStatistics: { ...latents, use: '(z − mean) / std per channel' } }),
+    },
+  };
+}
+
 function transformerPlan(
   c: GeneralDitConfig,
   { frames = c.patchTemporal * (c.views?.count ?? 1) * 2, height = 256, width = 256, textLength = 512 }: ExportSize,
@@ -232,7 +274,10 @@ function transformerPlan(
   const conditions = c.inChannels - c.outChannels;
   const meaning = {
     x: 'noisy latent times c_in [batch, channel, latent frame, row, column]',
-    timesteps: 'c_noise = ln(σ) / 4, one per sample',
+    timesteps:
+      c.flow === undefined
+        ? 'c_noise = ln(σ) / 4, one per sample'
+        : 's = σ / (σ + 1), one per latent frame; that of given frames is fixed',
     context: `text of the encoder; places past the prompt are zero vectors [batch, place, channel]${views > 1 ? ', a text per view, one after the other' : ''}`,
     fps: 'frames per second of the video',
     paddingMask: '1 = padding, in pixels; zeros for none',
@@ -247,7 +292,7 @@ function transformerPlan(
   const f = generalDit(
     {
       x: input('x', [1, c.outChannels, T, H, W]),
-      timesteps: input('timesteps', [1]),
+      timesteps: input('timesteps', c.flow === undefined ? [1] : [1, T]),
       context: input('context', [1, textLength * views, c.contextProjection ?? c.contextWidth]),
       fps: input('fps', [1]),
       ...(c.hasPaddingMask ? { paddingMask: input('paddingMask', [1, 1, height, width]) } : {}),
@@ -264,18 +309,36 @@ function transformerPlan(
   return {
     networks: [{ name: 'transformer', outputs: { f }, meaning }],
     processing: {
-      preconditioning: {
-        sigmaData: 0.5,
-        cIn: '1 / √(σ² + 0.25)',
-        cSkip: '0.25 / (σ² + 0.25)',
-        cOut: '0.5 · σ / √(σ² + 0.25)',
-        denoised: 'c_skip · x + c_out · F',
-      },
-      latents: 'latents of the tokenizer, normalised by its statistics and multiplied by σ_data; decoding undoes both',
+      preconditioning: c.flow === undefined ? EDM : FLOW[c.flow],
+      latents:
+        c.flow === undefined
+          ? 'latents of the tokenizer, normalised by its statistics and multiplied by σ_data; decoding undoes both'
+          : 'latents of the autoencoder, normalised by its statistics; decoding undoes it',
       guidance: 'denoised + g · (denoised − denoised of the empty or negative text)',
     },
   };
 }
+
+const EDM = {
+  sigmaData: 0.5,
+  cIn: '1 / √(σ² + 0.25)',
+  cSkip: '0.25 / (σ² + 0.25)',
+  cOut: '0.5 · σ / √(σ² + 0.25)',
+  denoised: 'c_skip · x + c_out · F',
+} as const;
+
+const FLOW = {
+  predict2: {
+    s: 'σ / (σ + 1)',
+    input: '(1 − s) · x, given latent frames as they are with time 0.0001 / 1.0001',
+    denoised: '(1 − s) · x − s · F',
+  },
+  'predict2.5': {
+    x: '(1 − s) · clean + s · noise',
+    input: 'x, given latent frames as they are with time 0.1; other times are ⌊1000 s⌋ / 1000',
+    denoised: 'x − s · F',
+  },
+} as const;
 
 function requireMultiple(height: number, width: number, step: number): void {
   if (height % step === 0 && width % step === 0 && height > 0 && width > 0) return;

@@ -11,6 +11,9 @@ import {
   type GeneralDitConfig,
   generalDitConfig,
   isUnusedTokenizerKey,
+  WAN_2_1_LATENTS,
+  type WanConfig,
+  wanConfig,
 } from '../nets/index.ts';
 import { adapter, type CheckpointFiles, findCheckpoint } from './find.ts';
 import { compareKeys, type Misfit } from './fit.ts';
@@ -26,12 +29,14 @@ import {
 } from './keys/autoregressive.ts';
 import { recogniseTokenizer, tokenizerConfigOf, tokenizerName, tokenizerWeights } from './keys/cosmos-tokenizer.ts';
 import { ditConfigOf, ditName, ditWeights, fromPredict2, isUnusedDitKey, recogniseDit } from './keys/general-dit.ts';
+import { recogniseWan, wanConfigOf, wanOriginalName, wanWeights } from './keys/wan-vae.ts';
 import { latentTable } from './latents.ts';
 import type { CheckpointTensor, Expected, LatentTable, Spelling, Tensors } from './types.ts';
 
 /** A network that was recognised, with its architecture. */
 export type Network =
   | { readonly family: 'cosmos-tokenizer'; readonly config: CosmosTokenizerConfig }
+  | { readonly family: 'wan-vae'; readonly config: WanConfig }
   | { readonly family: 'general-dit'; readonly config: GeneralDitConfig }
   | { readonly family: 'autoregressive'; readonly config: AutoregressiveOptions };
 
@@ -125,16 +130,13 @@ function recognise(
   const { network, tensors, expected } = described(path, () =>
     spelling.family === 'cosmos-tokenizer'
       ? openTokenizer(joined, spelling, given, stored as CosmosTokenizerConfig | undefined, path)
-      : spelling.family === 'general-dit'
-        ? openDit(joined, spelling, given, stored as GeneralDitConfig | undefined, path, notes)
-        : openAutoregressive(joined, spelling, given, stored as AutoregressiveOptions | undefined, path, notes),
+      : spelling.family === 'wan-vae'
+        ? openWan(joined, spelling, given, stored as WanConfig | undefined, path)
+        : spelling.family === 'general-dit'
+          ? openDit(joined, spelling, given, stored as GeneralDitConfig | undefined, path, notes)
+          : openAutoregressive(joined, spelling, given, stored as AutoregressiveOptions | undefined, path, notes),
   );
-  const isUnused =
-    spelling.family === 'cosmos-tokenizer'
-      ? isUnusedTokenizerKey
-      : spelling.family === 'general-dit'
-        ? isUnusedDitKey
-        : isUnusedAutoregressiveKey;
+  const isUnused = UNUSED[spelling.family];
   const needed = new Set(expected.map(({ key }) => key));
   const used = new Map([...tensors].filter(([key]) => needed.has(key) || !isUnused(key)));
   ignored.push(...[...tensors.keys()].filter((key) => !used.has(key)));
@@ -151,6 +153,13 @@ function recognise(
     ...(latents === undefined ? {} : { latents }),
   };
 }
+
+const UNUSED: Readonly<Record<Spelling['family'], (key: string) => boolean>> = {
+  'cosmos-tokenizer': isUnusedTokenizerKey,
+  'wan-vae': () => false,
+  'general-dit': isUnusedDitKey,
+  autoregressive: isUnusedAutoregressiveKey,
+};
 
 /** Post-trained files keep a running average beside the last weights, its names with "-" in place of ".". */
 function chooseCopies(
@@ -181,7 +190,7 @@ function chooseCopies(
 }
 
 const recogniseAny = (keys: readonly string[]): Spelling | undefined =>
-  recogniseTokenizer(keys) ?? recogniseDit(keys) ?? recogniseAutoregressive(keys);
+  recogniseWan(keys) ?? recogniseTokenizer(keys) ?? recogniseDit(keys) ?? recogniseAutoregressive(keys);
 
 function spellingOf(tensors: Tensors, path: string): Spelling {
   const keys = [...tensors.keys()];
@@ -195,7 +204,7 @@ function spellingOf(tensors: Tensors, path: string): Spelling {
     : 'no network that is known here';
   throw new OrreryError(
     'model',
-    `${path} holds ${half}: ${keys.length} tensors such as ${keys.slice(0, 3).map(show).join(', ')}; need a Cosmos tokenizer, a Predict1 or Predict2 diffusion transformer, or a Predict1 autoregressive one, in the layout of its publisher or of diffusers`,
+    `${path} holds ${half}: ${keys.length} tensors such as ${keys.slice(0, 3).map(show).join(', ')}; need a Cosmos tokenizer, the Wan autoencoder of Predict2, a Predict1 or Predict2 diffusion transformer, or a Predict1 autoregressive one, in the layout of its publisher or of diffusers`,
   );
 }
 
@@ -244,6 +253,7 @@ function usableConfig(
   if (config === undefined) return undefined;
   const marks = {
     'cosmos-tokenizer': ['encoder_block_out_channels', 'channels_mult'],
+    'wan-vae': ['z_dim', 'base_dim'],
     'general-dit': ['num_attention_heads', 'model_channels'],
     autoregressive: ['n_layers'],
   };
@@ -317,6 +327,21 @@ function openTokenizer(
     expected,
     tensors: renamed(tensors, expected, (key) => tokenizerName(key, layout, config)),
   };
+}
+
+function openWan(
+  tensors: Tensors,
+  spelling: Spelling,
+  given: Given,
+  stored: WanConfig | undefined,
+  path: string,
+): Opened {
+  const config = stored ?? (given === undefined ? wanConfigOf(tensors, spelling, path) : wanConfig(given));
+  requireModest({ levels: [config.factors.length, 8], 'blocks per level': [config.resBlocks, 16] }, path);
+  const expected = wanWeights(config);
+  const named =
+    spelling.layout === 'original' ? renamed(tensors, expected, (key) => wanOriginalName(key, config)) : tensors;
+  return { network: { family: 'wan-vae', config }, expected, tensors: named };
 }
 
 function openDit(
@@ -402,14 +427,19 @@ function latentsOf(
   folder: Folder | undefined,
   network: Network,
 ): LatentTable | undefined {
-  if (network.family !== 'cosmos-tokenizer') return undefined;
+  if (network.family !== 'cosmos-tokenizer' && network.family !== 'wan-vae') return undefined;
   const channels = network.config.latentChannels;
   const stored = (folder?.record as { latents?: { mean: unknown; std: unknown } } | undefined)?.latents;
   if (stored !== undefined) return latentTable(stored.mean, stored.std, channels, `${folder!.dir}/model.json`);
   if (config?.latents_mean !== undefined && config.latents_mean !== null) {
     return latentTable(config.latents_mean, config.latents_std, channels, `${files.dir}/config.json`);
   }
-  if (files.statistics === undefined) return undefined;
+  if (files.statistics === undefined) {
+    // The statistics of the published autoencoder are part of its code.
+    const { mean, std } = WAN_2_1_LATENTS;
+    const isPublished = network.family === 'wan-vae' && channels === mean.length;
+    return isPublished ? latentTable(mean.slice(), std.slice(), channels, 'the published statistics') : undefined;
+  }
   using file = openTensors(files.statistics);
   refuseCode(file);
   const keys = [...file.tensors.keys()];

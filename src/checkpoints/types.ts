@@ -3,11 +3,11 @@ import { OrreryError } from '../base/index.ts';
 import type { TensorInfo, TensorPlace } from '../formats/index.ts';
 
 /** Kinds of networks that public checkpoints hold. */
-export type Family = 'cosmos-tokenizer' | 'general-dit' | 'autoregressive';
+export type Family = 'cosmos-tokenizer' | 'wan-vae' | 'general-dit' | 'autoregressive';
 
 /** Whether a model record is of such a kind. */
 export const isFamily = (kind: string): kind is Family =>
-  kind === 'cosmos-tokenizer' || kind === 'general-dit' || kind === 'autoregressive';
+  kind === 'cosmos-tokenizer' || kind === 'wan-vae' || kind === 'general-dit' || kind === 'autoregressive';
 
 /** A tensor whose values are read, and put together from its pieces, when asked for. */
 export type CheckpointTensor = TensorInfo & {

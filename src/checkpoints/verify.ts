@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { OrreryError, throwIfAborted } from '../base/index.ts';
 import { openTensors, type TensorSource } from '../formats/index.ts';
 import { type ModelFolder, openModelFolder, readModelFolder, verifyModelFolder, verifySnapshot } from '../hub/index.ts';
-import type { CosmosTokenizerConfig, GeneralDitConfig } from '../nets/index.ts';
+import type { CosmosTokenizerConfig, GeneralDitConfig, WanConfig } from '../nets/index.ts';
 import { compareKeys, requireFit, requireValues } from './fit.ts';
 import { latentTable, requirePair } from './latents.ts';
 import { openCheckpoint, refuseCode } from './open.ts';
@@ -183,5 +183,6 @@ function latentsOf(kind: string, config: unknown, name: string, user: string): [
   if (kind === 'orrery-tokenizer') return [kind, (config as { channels: number }).channels];
   if (kind === 'cosmos-tokenizer')
     return [(config as CosmosTokenizerConfig).kind, (config as CosmosTokenizerConfig).latentChannels];
+  if (kind === 'wan-vae') return ['CV', (config as WanConfig).latentChannels];
   throw new OrreryError('model', `${user} names ${name} as its tokenizer, which is a ${kind}; need a tokenizer`);
 }

@@ -26,6 +26,7 @@ export {
   writeFully,
 } from './files.node.ts';
 export { type McapChannel, type McapMessage, type ReadAt, readMcap, type Unlz4 } from './mcap.ts';
+export { readNpy } from './npy.ts';
 export { type Column, type ColumnType, parquetColumns, readParquet, writeParquet } from './parquet.node.ts';
 export { PICKLE_LIMITS, type Pickle, type PickleValue, readPickle } from './pickle.ts';
 export {

@@ -1,6 +1,17 @@
 // The Predict2 denoiser against networks whose clean sample is known.
 import { describe, expect, it } from 'vitest';
-import { eulerSigmas, type FlowNetwork, flowDenoiser, PREDICT2_EULER, sampleEuler } from './index.ts';
+import {
+  eulerSigmas,
+  type FlowNetwork,
+  finalSample,
+  flowDenoiser,
+  flowSigmas,
+  PREDICT2_5_UNIPC,
+  PREDICT2_EULER,
+  sampleEuler,
+  sampleUniPc,
+  velocityDenoiser,
+} from './index.ts';
 
 const SHAPE = [1, 2, 3, 1, 2];
 const TARGET = Float32Array.from({ length: 12 }, (_, i) => Math.sin(i));
@@ -48,5 +59,42 @@ describe('flowDenoiser', () => {
       last = new Float64Array(s.x);
     // σ ends at 0.002: what remains is that share of the unit noise.
     for (const [i, v] of last.entries()) expect(Math.abs(v - TARGET[i]!)).toBeLessThan(0.003);
+  });
+});
+
+describe('velocityDenoiser', () => {
+  /** F = (x − x̂0)/s: the network knows the target. */
+  const network =
+    (seen: { input?: Float32Array; times?: Float32Array } = {}, level = { s: 0 }): FlowNetwork =>
+    async (input, times, branches) => {
+      Object.assign(seen, { input, times });
+      return branches.map(() => input.map((y, i) => (y - TARGET[i]!) / level.s));
+    };
+
+  it('tells the times in thousandths, shows given frames clean at their own time and puts them back', async () => {
+    const latent = new Float32Array(12).fill(7);
+    const seen: { input?: Float32Array; times?: Float32Array } = {};
+    const denoise = velocityDenoiser(network(seen, { s: 0.98765 }), {
+      shape: SHAPE,
+      condition: { latent, indicator: [1, 0, 0] },
+    });
+    const x = new Float32Array(12).fill(4);
+    const found = await denoise(x, 0.98765, 0);
+    expect(Array.from(seen.times!, (v) => Number(v.toFixed(6)))).toEqual([0.1, 0.987, 0.987]);
+    expect([...seen.input!]).toEqual([7, 7, 4, 4, 4, 4, 7, 7, 4, 4, 4, 4]);
+    for (const [i, v] of found.entries()) expect(v).toBeCloseTo([0, 1, 6, 7].includes(i) ? 7 : TARGET[i]!, 5);
+    expect([...x]).toEqual(new Array<number>(12).fill(4));
+  });
+
+  it('is carried to its target by the Predict2.5 schedule', async () => {
+    const level = { s: 0 };
+    const inner = velocityDenoiser(network({}, level), { shape: SHAPE });
+    const denoise = async (x: Float32Array, s: number, step: number): Promise<Float32Array> => {
+      level.s = s;
+      return inner(x, s, step);
+    };
+    const start = TARGET.map((_, i) => Math.cos(i));
+    const end = await finalSample(sampleUniPc(denoise, start, { levels: flowSigmas(PREDICT2_5_UNIPC) }));
+    for (const [i, v] of end.entries()) expect(v).toBeCloseTo(TARGET[i]!, 5);
   });
 });

@@ -37,7 +37,44 @@ export type FlowDenoiserOptions = {
 
 /** x̂0 = (1 − s)·x − s·F with s = σ/(σ + 1); given frames are put back in each branch before guidance. Use with `PREDICT2_EULER`. */
 export function flowDenoiser(network: FlowNetwork, options: FlowDenoiserOptions): Denoiser {
-  const { shape, guidance = 0, condition } = options;
+  const { guidance = 0, condition } = options;
+  const put = putter(options);
+  const given = condition?.sigma ?? 0.0001;
+  return async (x, sigma, step) => {
+    const scaling = flowScalings(sigma);
+    const times = timesOf(options, scaling.cNoise, given / (given + 1));
+    const outputs = await evaluated(network, put(x.map((v) => v * scaling.cIn)), times, guidance, step);
+    return combined(
+      outputs.map((output) => put(denoisedFrom(x, output, scaling))),
+      guidance,
+    );
+  };
+}
+
+/** Time that the network of Predict2.5 is told for given frames. */
+const GIVEN_TIME = 0.1;
+/** Its times are thousandths, cut off. */
+const TIMES = 1000;
+
+/**
+ * Predict2.5: x = (1 − s)·x0 + s·ε and the network gives the velocity ε − x0, so x̂0 = x − s·F. Use with `sampleUniPc`, whose levels are s.
+ * `condition.sigma` is the time that the network is told for given frames; default 0.1.
+ */
+export function velocityDenoiser(network: FlowNetwork, options: FlowDenoiserOptions): Denoiser {
+  const { guidance = 0, condition } = options;
+  const put = putter(options);
+  return async (x, s, step) => {
+    const times = timesOf(options, Math.floor(s * TIMES) / TIMES, condition?.sigma ?? GIVEN_TIME);
+    const outputs = await evaluated(network, put(x.slice()), times, guidance, step);
+    return combined(
+      outputs.map((output) => put(x.map((v, i) => v - s * output[i]!))),
+      guidance,
+    );
+  };
+}
+
+/** Writes the given frames over those of x, which it returns. */
+function putter({ shape, condition }: FlowDenoiserOptions): (x: Float32Array) => Float32Array {
   const [b, c, t, h, w] = shape as [number, number, number, number, number];
   const area = h * w;
   const size = b * c * t * area;
@@ -45,9 +82,8 @@ export function flowDenoiser(network: FlowNetwork, options: FlowDenoiserOptions)
     condition === undefined || (condition.latent.length === size && condition.indicator.length === t),
     `a condition of ${condition?.latent.length} values and ${condition?.indicator.length} frames for [${shape}]`,
   );
-  const branches: readonly Branch[] = guidance === 0 ? ['cond'] : ['cond', 'uncond'];
-  /** Writes the given frames over those of x. */
-  const put = (x: Float32Array): Float32Array => {
+  return (x) => {
+    assert(x.length === size, `${x.length} values for the shape [${shape}]`);
     if (condition === undefined) return x;
     for (let plane = 0; plane < b * c * t; plane++) {
       if (!condition.indicator[plane % t]) continue;
@@ -55,20 +91,23 @@ export function flowDenoiser(network: FlowNetwork, options: FlowDenoiserOptions)
     }
     return x;
   };
-  return async (x, sigma, step) => {
-    assert(x.length === size, `${x.length} values for the shape [${shape}]`);
-    const scaling = flowScalings(sigma);
-    const given = condition?.sigma ?? 0.0001;
-    const times = Float32Array.from({ length: t }, (_, i) =>
-      condition?.indicator[i] ? given / (given + 1) : scaling.cNoise,
-    );
-    const input = put(x.map((v) => v * scaling.cIn));
-    const outputs = await network(input, times, branches, step);
-    assert(
-      outputs.length === branches.length,
-      `the network returned ${outputs.length} branches for ${branches.length}`,
-    );
-    const clean = outputs.map((output) => put(denoisedFrom(x, output, scaling)));
-    return guidance === 0 ? clean[0]! : guide(clean[0]!, clean[1]!, guidance);
-  };
 }
+
+const timesOf = ({ shape, condition }: FlowDenoiserOptions, time: number, given: number): Float32Array =>
+  Float32Array.from({ length: shape[2]! }, (_, i) => (condition?.indicator[i] ? given : time));
+
+async function evaluated(
+  network: FlowNetwork,
+  input: Float32Array,
+  times: Float32Array,
+  guidance: number,
+  step: number,
+): Promise<readonly Float32Array[]> {
+  const branches: readonly Branch[] = guidance === 0 ? ['cond'] : ['cond', 'uncond'];
+  const outputs = await network(input, times, branches, step);
+  assert(outputs.length === branches.length, `the network returned ${outputs.length} branches for ${branches.length}`);
+  return outputs;
+}
+
+const combined = (clean: readonly Float32Array[], guidance: number): Float32Array =>
+  guidance === 0 ? clean[0]! : guide(clean[0]!, clean[1]!, guidance);

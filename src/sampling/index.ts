@@ -23,7 +23,13 @@ export {
   scaled,
 } from './edm.ts';
 export { type EulerOptions, sampleEuler } from './edm-euler.ts';
-export { type FlowCondition, type FlowDenoiserOptions, type FlowNetwork, flowDenoiser } from './flow-denoiser.ts';
+export {
+  type FlowCondition,
+  type FlowDenoiserOptions,
+  type FlowNetwork,
+  flowDenoiser,
+  velocityDenoiser,
+} from './flow-denoiser.ts';
 export { guide, guideTwo } from './guidance.ts';
 export { type NoiseKey, noise, philox } from './noise.ts';
 export { mt19937, numpyNormal, torchNormal } from './reference-noise.ts';
@@ -74,3 +80,4 @@ export {
   type SigmaDistribution,
   sigmaFromUniform,
 } from './training-noise.ts';
+export { flowSigmas, PREDICT2_5_UNIPC, sampleUniPc, type UniPcOptions } from './unipc.ts';

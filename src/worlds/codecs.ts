@@ -1,11 +1,12 @@
 // What `tokenize` needs of a tokenizer, for those of this package and the public Cosmos ones alike.
 import { f32ToHalf, InputError, type NdArray, OrreryError } from '../base/index.ts';
-import { openModelFolder } from '../hub/index.ts';
+import { locateModel, openModelFolder } from '../hub/index.ts';
 import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { tokenizerNetworks } from './cosmos/networks.ts';
-import { isCosmosModel, openTokenizerPart } from './cosmos/open-model.ts';
+import { isCosmosModel, isWanPart, openTokenizerPart, openWanPart } from './cosmos/open-model.ts';
 import { latentArray, openVideoTokenizer } from './cosmos/video-tokenizer.ts';
+import { openWanTokenizer } from './cosmos/wan-tokenizer.ts';
 import { type WeightOptions, withWeights } from './cosmos/weight-form.ts';
 import { decodeLatents, encodeClip, loadTokenizer, toBytes } from './orrery-tokenizer.ts';
 import type { TokenizeEvent } from './tokenize.ts';
@@ -41,7 +42,10 @@ export async function* openCodec(
   runtime: Runtime,
   options: Pick<WeightOptions, 'weights' | 'signal'>,
 ): AsyncGenerator<Extract<TokenizeEvent, { type: 'weights' }>, Codec> {
-  if (isCosmosModel(model)) return yield* cosmosCodec(model, runtime, options);
+  const path = model.includes('/') ? locateModel(model) : model;
+  if (isCosmosModel(path)) {
+    return isWanPart(path) ? wanCodec(path, runtime) : yield* cosmosCodec(path, runtime, options);
+  }
   const { weights = 'stored' } = options;
   if (weights !== 'stored') {
     throw new InputError('weights', {
@@ -50,7 +54,7 @@ export async function* openCodec(
       why: `${model} is small; this is for public tokenizers`,
     });
   }
-  return orreryCodec(model, runtime);
+  return orreryCodec(path, runtime);
 }
 
 function orreryCodec(model: string, runtime: Runtime): Codec {
@@ -80,6 +84,42 @@ function orreryCodec(model: string, runtime: Runtime): Codec {
     },
     decode: async ({ shape: [t] }, size) =>
       toBytes(await decodeLatents(await load(1 + (t! - 1) * config.timePatch, size), exact)),
+  };
+}
+
+/** The autoencoder of Predict2. */
+function wanCodec(model: string, runtime: Runtime): Codec {
+  const { component, latents } = openWanPart(model);
+  const { latentChannels: channels } = component.config;
+  const plain = {
+    channels,
+    frames: 1,
+    mean: new Array<number>(channels).fill(0),
+    std: new Array<number>(channels).fill(1),
+  };
+  const tokenizer = openWanTokenizer({ runtime, component, latents: plain });
+  const { temporalCompression: time, spatialCompression: space } = tokenizer.config;
+  let exact: Float32Array = new Float32Array(0);
+  return {
+    name: model,
+    windowFrames: COSMOS_WINDOW,
+    shared: 1,
+    sideMultiple: space,
+    facts: {
+      kind: 'wan-vae',
+      compression: [time, space, space],
+      ...(latents === undefined ? {} : { statistics: { mean: latents.mean, std: latents.std } }),
+    },
+    async encode(frames, { height, width }) {
+      const count = frames.length / (height * width * 3);
+      const found = await tokenizer.encode({ data: frames, frames: count, height, width });
+      exact = found.data as Float32Array;
+      return { dtype: 'f16', shape: [channels, found.t, found.h, found.w], data: f32ToHalf(exact) };
+    },
+    async decode({ shape }) {
+      const [, t, h, w] = shape as [number, number, number, number];
+      return (await tokenizer.decode({ data: exact, channels, t, h, w })).data;
+    },
   };
 }
 

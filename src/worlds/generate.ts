@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Guardrail, InputError, throwIfAborted } from '../base/index.ts';
-import { createRunFolder, type RunFolder, VERSION } from '../hub/index.ts';
+import { createRunFolder, locateModel, type RunFolder, VERSION } from '../hub/index.ts';
 import { contactSheet, encodeMp4, type Frames, readFrames } from '../media/index.ts';
 import type { Device } from '../runtime/index.ts';
 import { generateCosmos } from './cosmos/generate.ts';
@@ -72,7 +72,9 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
   const { signal } = options;
   throwIfAborted(signal);
   await guardTexts(resolved, options);
-  if (isCosmosModel(resolved.model)) {
+  // Names of the hub stand for what is in its cache.
+  const model = resolved.model.includes('/') ? locateModel(resolved.model) : resolved.model;
+  if (isCosmosModel(model)) {
     yield* generateCosmos(request, resolved, options);
     return;
   }
@@ -83,8 +85,9 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
       why: `${resolved.model} is small; this is for public Cosmos models`,
     });
   }
+  requirePlain(resolved);
   yield { type: 'stage', name: 'load' };
-  await using nano = await openNano(resolved.model, options);
+  await using nano = await openNano(model, options);
   checkSize(resolved, nano);
   const run = createRunFolder(options.out ?? 'runs', 'generate');
   const videos: RunVideos = { run, count: resolved.count, guardrail: options.guardrail.policy, finished: [] };
@@ -109,6 +112,19 @@ export async function* generate(request: unknown, options: GenerateOptions): Asy
     // Also when the caller leaves the loop early.
     leaveStopped(videos);
   }
+}
+
+/** What only public models have. */
+function requirePlain(r: GenerateRequest): void {
+  for (const name of ['views', 'camera', 'trajectory', 'actions'] as const) {
+    if (r[name] === undefined) continue;
+    const why = `${r.model} does not take it; this is for public Cosmos models`;
+    throw new InputError(name, { got: 'given', need: 'none', why });
+  }
+  if (r.compatibility !== 'clean') {
+    throw new InputError('compatibility', { got: r.compatibility, need: 'clean', why: 'this is for Predict1 models' });
+  }
+  if (r.frames === 1) throw new InputError('frames', { got: 1, need: 'a whole number from 2' });
 }
 
 /** The nano models make one size. */

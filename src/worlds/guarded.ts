@@ -15,6 +15,7 @@ export async function guardTexts(r: GenerateRequest, { guardrail, signal }: Guar
   const texts = [
     { subject: 'prompt', text: r.prompt },
     { subject: 'negative_prompt', text: r.negative_prompt },
+    ...(r.views ?? []).flatMap(({ prompt }) => (prompt === undefined ? [] : [{ subject: 'prompt', text: prompt }])),
   ];
   const decision = await guardrail.checkTexts(texts, signal === undefined ? {} : { signal });
   if (!decision.isAllowed) refuse(decision);

@@ -20,6 +20,7 @@ export {
 } from './cosmos/autoregressive-world.ts';
 export { type BlockOptions, type BlockProgress, inBlocks } from './cosmos/block-weights.ts';
 export { type Component, componentOf, type LatentTable } from './cosmos/component.ts';
+export { actionBetween, readCamera, readRobotActions, readTrajectory } from './cosmos/conditions.ts';
 export {
   type DiffusionModel,
   type GivenLatents,
@@ -29,6 +30,7 @@ export {
 } from './cosmos/diffusion-model.ts';
 export { type DiffusionWorldEvent, type DiffusionWorldOptions, diffusionWorld } from './cosmos/diffusion-world.ts';
 export { activationsOf, type Need, type NeedOptions, networkNeed } from './cosmos/fit.ts';
+export { openFlowModel } from './cosmos/flow-model.ts';
 export { KNOWN_MODELS, type KnownModel, knownNeeds, type ModelNeed } from './cosmos/known-models.ts';
 export {
   type MultiviewWorldEvent,
@@ -49,14 +51,24 @@ export {
   type CosmosParts,
   findCosmosParts,
   isCosmosModel,
+  isReasonEncoder,
+  isWanPart,
   openAutoregressivePart,
+  openReasonPart,
   openTextPart,
   openTextTokenizer,
   openTokenizerPart,
   openTransformerPart,
+  openWanPart,
 } from './cosmos/open-model.ts';
+export { openReasonEncoder, type ReasonEncoderOptions } from './cosmos/reason-encoder.ts';
 export { loadGraph } from './cosmos/sessions.ts';
-export { openTextEncoder, type TextEncoder, type TextEncoderOptions } from './cosmos/text-encoder.ts';
+export {
+  openTextEncoder,
+  type PromptEncoder,
+  type TextEncoder,
+  type TextEncoderOptions,
+} from './cosmos/text-encoder.ts';
 export {
   extended,
   type Latents,
@@ -67,6 +79,7 @@ export {
   type VideoTokenizer,
   type VideoTokenizerOptions,
 } from './cosmos/video-tokenizer.ts';
+export { openWanTokenizer, type WanTokenizerOptions } from './cosmos/wan-tokenizer.ts';
 export { WEIGHT_FORMS, type WeightForm, type WeightOptions, withWeights } from './cosmos/weight-form.ts';
 export { type GenerateEvent, type GenerateOptions, generate } from './generate.ts';
 export {

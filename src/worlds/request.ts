@@ -16,7 +16,29 @@ export const requestSchema = z.strictObject({
   model: z.string().min(1).default('orrery-nano'),
   seed: z.number().int().min(0).max(4294967295).default(1),
   /** Frames of the result, given ones included. Default: one window of the model. */
-  frames: z.number().int().min(2).max(10_000).optional(),
+  frames: z.number().int().min(1).max(10_000).optional(),
+  /** Cameras of a multi-view model, in its order. What an entry leaves out is the prompt, no given frames, and frames that move. */
+  views: z
+    .array(
+      z.strictObject({
+        prompt: z.string().max(MAX_PROMPT, `at most ${MAX_PROMPT} characters`).optional(),
+        /** Path of an image or video to go on from. */
+        input: z.string().min(1).optional(),
+        /** Frames that stand still at the start. */
+        frame_repeat: z.number().int().min(0).max(1000).optional(),
+      }),
+    )
+    .min(1)
+    .max(64)
+    .optional(),
+  /** Path of the camera path of a camera-conditioned model. */
+  camera: z.string().min(1).optional(),
+  /** Path of the trajectory of a multi-view model that takes one. */
+  trajectory: z.string().min(1).optional(),
+  /** Path of the actions of an action-conditioned model. */
+  actions: z.string().min(1).optional(),
+  /** "scripts": sample as the published scripts of Predict1 do, their slips included. */
+  compatibility: z.enum(['clean', 'scripts']).default('clean'),
   /** Size of the result in pixels. Default: what the model was trained with; only public Cosmos models have a choice. */
   height: z.number().int().min(16).max(4096).optional(),
   width: z.number().int().min(16).max(4096).optional(),
@@ -49,7 +71,9 @@ export function parseRequest(value: unknown): GenerateRequest {
     const got = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value);
     throw new InputError(issue.path.join('.') || 'request', { got, need: needOf(issue as SchemaIssue) });
   }
-  if (parsed.data.prompt.trim() === '' && parsed.data.input === undefined) {
+  const { prompt, input, views = [] } = parsed.data;
+  const isSaid = [prompt, ...views.map((v) => v.prompt ?? '')].some((text) => text.trim() !== '');
+  if (!isSaid && input === undefined && views.every((v) => v.input === undefined)) {
     throw new InputError('prompt', {
       got: parsed.data.prompt,
       need: 'a sentence, or an image or video as input',

@@ -120,7 +120,7 @@ export function ditWeights(c: GeneralDitConfig): Expected[] {
     generalDit(
       {
         x: input('x', [1, c.outChannels, T, H, H]),
-        timesteps: input('t', [1]),
+        timesteps: input('t', c.flow === undefined ? [1] : [1, T]),
         // Each view has a text of its own.
         context: input('c', [1, views, c.contextProjection ?? c.contextWidth]),
         fps: input('fps', [1]),
@@ -183,12 +183,16 @@ export function ditConfigOf(tensors: Tensors, spelling: Spelling, path: string, 
     codes !== undefined
       ? { t: 1, h: 1.5, w: 1.5 }
       : isPredict2
-        ? { t: 1, h: 3, w: 3 }
+        ? predict2Ratios(
+            width,
+            channels - (hasPaddingMask ? 1 : 0) === outChannels,
+            find('crossattn_proj.0.weight') !== undefined,
+          )
         : width >= 5120
           ? { t: 2, h: 2, w: 2 }
           : { t: 2, h: 1, w: 1 };
   notes.push(
-    `RoPE ratios ${ratios.t}, ${ratios.h}, ${ratios.w} (t, h, w) are those of ${codes !== undefined ? 'the diffusion decoder' : isPredict2 ? 'Predict2 Video2World' : isSmall ? 'the 7B model; the file does not tell' : 'the public model'}; --config overrides`,
+    `RoPE ratios ${ratios.t}, ${ratios.h}, ${ratios.w} (t, h, w) are those of ${codes !== undefined ? 'the diffusion decoder' : isPredict2 ? 'that Predict2 model' : isSmall ? 'the 7B model; the file does not tell' : 'the public model'}; --config overrides`,
   );
   if (views !== undefined) notes.push('the fixed sine-cosine positions of the public multi-view models are assumed');
   const rows = (axis: 't' | 'h' | 'w', patch: number, standard: number): number =>
@@ -219,8 +223,17 @@ export function ditConfigOf(tensors: Tensors, spelling: Spelling, path: string, 
     ...(views === undefined ? {} : { views }),
     ...(codes === undefined ? {} : { tokenCondition: { vocabulary: codes[0]!, width: codes[1]! } }),
     ...(find('action_embedder_B_3D.fc1.weight') === undefined ? {} : { hasAction: true }),
+    ...(isPredict2
+      ? { flow: find('crossattn_proj.0.weight') === undefined ? ('predict2' as const) : ('predict2.5' as const) }
+      : {}),
     queryKeyEps: spelling.layout === 'diffusers' ? 1e-5 : 1e-6,
   };
+}
+
+/** Text2Image 1, 4, 4; Video2World of 2B 1, 3, 3 and of 14B 20/24, 2, 2; Predict2.5 1, 3, 3. */
+function predict2Ratios(width: number, isImage: boolean, isLater: boolean): GeneralDitConfig['ropeRatios'] {
+  if (isImage) return { t: 1, h: 4, w: 4 };
+  return width >= 5120 && !isLater ? { t: 20 / 24, h: 2, w: 2 } : { t: 1, h: 3, w: 3 };
 }
 
 const PUBLIC_WIDTHS = new Set([2048, 4096, 5120]);

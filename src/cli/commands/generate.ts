@@ -1,11 +1,11 @@
 // `orrery generate`: from a sentence, a picture or a video to a new video. Flags, spec file and library share one schema.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type Guardrail, noGuardrail } from '../../base/index.ts';
 import type { GenerateEvent, GenerateOptions, WeightForm } from '../../worlds/index.ts';
 import { deviceOption, plainNumberOption, weightsOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
-import { readRequests } from '../spec-file.ts';
+import { readRequests, readViews } from '../spec-file.ts';
 
 type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out' | 'offload'> & {
   readonly spec?: string;
@@ -21,75 +21,91 @@ type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out' | 'offload'> &
   readonly guidance?: number;
   readonly count?: number;
   readonly private?: boolean;
+  readonly views?: string;
+  readonly camera?: string;
+  readonly trajectory?: string;
+  readonly actions?: string;
+  readonly compatibility?: string;
   readonly weights?: WeightForm;
   readonly policy?: string;
   readonly guardrail?: boolean;
 };
 
 export function generateCommand(session: Session): Command {
-  return new Command('generate')
-    .description('make a video of a world from a sentence, a picture or a video')
-    .argument('[prompt]', 'what happens, in words')
-    .option('-i, --input <file>', 'picture or video to go on from')
-    .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
-    .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
-    .addOption(
-      plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'),
-    )
-    .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
-    .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
-    .addOption(plainNumberOption('--guidance <g>', "weight of the prompt, 0 = off (default: the model's own)"))
-    .option('--negative-prompt <text>', 'what to lead away from')
-    .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
-    .option('--model <name>', 'model name, or folder of a public Cosmos model (default orrery-nano)')
-    .addOption(weightsOption())
-    .option('--offload', 'public models: leave the weights on the disk')
-    .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
-    .option('--from <run>', 'make the videos of a run folder again')
-    .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')
-    .option('--no-guardrail', 'check nothing; the run record and the video say so')
-    .option('--private', 'leave prompt and input path out of the run record')
-    .option('-o, --out <dir>', 'folder that gets the run folder (default runs)')
-    .addOption(deviceOption())
-    .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
-    .addHelpText(
-      'after',
-      '\nExample:\n  orrery generate "two red balls roll toward each other on a wooden floor" --seed 7',
-    )
-    .action(async (prompt: string | undefined, options: Options, command: Command) => {
-      const {
-        device,
-        threads,
-        out,
-        offload,
-        spec,
-        from,
-        negativePrompt,
-        policy: _policy,
-        guardrail: _guardrail,
-        ...rest
-      } = options;
-      const flags = {
-        ...rest,
-        ...(prompt === undefined ? {} : { prompt }),
-        ...(negativePrompt === undefined ? {} : { negative_prompt: negativePrompt }),
-      };
-      const { generate, parseRequest, requestOfRun } = await import('../../worlds/index.ts');
-      const bases = from !== undefined ? [requestOfRun(from)] : spec !== undefined ? readRequests(spec) : [{}];
-      const requests = bases.map((request) => ({ ...request, ...flags }));
-      // All requests are checked before the first one costs time.
-      for (const request of requests) parseRequest(request);
-      session.resumeWith('the unfinished run was taken away; the same command starts it again');
-      await using guardrail = await openGuard(options);
-      for (const request of requests) {
-        const events = generate(request, {
-          ...given({ device, threads, out, offload }),
-          guardrail,
-          signal: session.signal,
-        });
-        await showGeneration(session, events, globalsOf(command));
-      }
-    });
+  return (
+    new Command('generate')
+      .description('make a video of a world from a sentence, a picture or a video')
+      .argument('[prompt]', 'what happens, in words')
+      .option('-i, --input <file>', 'picture or video to go on from')
+      .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
+      .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
+      .addOption(
+        plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'),
+      )
+      .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
+      .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
+      .addOption(plainNumberOption('--guidance <g>', "weight of the prompt, 0 = off (default: the model's own)"))
+      .option('--negative-prompt <text>', 'what to lead away from')
+      .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
+      .option('--model <name>', 'model name, folder of a public model, or owner/name (default orrery-nano)')
+      .addOption(weightsOption())
+      .option('--offload', 'public models: leave the weights on the disk')
+      .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
+      .option('--from <run>', 'make the videos of a run folder again')
+      .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')
+      .option('--no-guardrail', 'check nothing; the run record and the video say so')
+      .option('--private', 'leave prompt and input path out of the run record')
+      .option('-o, --out <dir>', 'folder that gets the run folder (default runs)')
+      .addOption(deviceOption())
+      .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+      // For public models of special kinds; told in one line below.
+      .addOption(new Option('--views <file>', 'prompt and input of each camera').hideHelp())
+      .addOption(new Option('--camera <file>', 'path of the camera').hideHelp())
+      .addOption(new Option('--trajectory <file>', 'trajectory of 192 numbers').hideHelp())
+      .addOption(new Option('--actions <file>', 'robot actions, a frame each').hideHelp())
+      .addOption(new Option('--compatibility <how>', 'clean or scripts').hideHelp())
+      .addHelpText(
+        'after',
+        '\nPublic models: --views, --camera, --trajectory, --actions FILE, --compatibility scripts: docs/generate.md' +
+          '\nExample:\n  orrery generate "two red balls roll toward each other on a wooden floor" --seed 7',
+      )
+      .action(async (prompt: string | undefined, options: Options, command: Command) => {
+        const {
+          device,
+          threads,
+          out,
+          offload,
+          spec,
+          from,
+          negativePrompt,
+          views,
+          policy: _policy,
+          guardrail: _guardrail,
+          ...rest
+        } = options;
+        const flags = {
+          ...rest,
+          ...(prompt === undefined ? {} : { prompt }),
+          ...(negativePrompt === undefined ? {} : { negative_prompt: negativePrompt }),
+          ...(views === undefined ? {} : { views: readViews(views) }),
+        };
+        const { generate, parseRequest, requestOfRun } = await import('../../worlds/index.ts');
+        const bases = from !== undefined ? [requestOfRun(from)] : spec !== undefined ? readRequests(spec) : [{}];
+        const requests = bases.map((request) => ({ ...request, ...flags }));
+        // All requests are checked before the first one costs time.
+        for (const request of requests) parseRequest(request);
+        session.resumeWith('the unfinished run was taken away; the same command starts it again');
+        await using guardrail = await openGuard(options);
+        for (const request of requests) {
+          const events = generate(request, {
+            ...given({ device, threads, out, offload }),
+            guardrail,
+            signal: session.signal,
+          });
+          await showGeneration(session, events, globalsOf(command));
+        }
+      })
+  );
 }
 
 /** The guardrail of the shipped models, that of a policy file, or none when it is switched off by name. */

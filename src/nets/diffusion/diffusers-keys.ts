@@ -66,6 +66,10 @@ export function diffusersDitConfig(options: Readonly<Record<string, unknown>>): 
     adalnRank: number('adaln_lora_dim'),
     ropeRatios: triple('rope_scale'),
     extraPositions: extra === 'learnable' ? 'learned' : 'none',
+    // All Predict1 transformers of that library have the table, none of the later ones.
+    ...(extra === 'learnable'
+      ? {}
+      : { flow: options.use_crossattn_projection === true ? ('predict2.5' as const) : ('predict2' as const) }),
     extraRatios: { t: 1, h: 1, w: 1 },
     hasAugmentSigma: false,
     // The default of that library's attention class; the original has 1e-6.

@@ -41,6 +41,10 @@ export type GeneralDitConfig = {
   readonly hasAction?: boolean;
   /** The diffusion decoder: codes of a discrete tokenizer as further channels. */
   readonly tokenCondition?: TokenCondition;
+  /**
+   * Trained with rectified flow, a time for every latent frame: Predict2 and Predict2.5, which differ in text and sampler. Absent: EDM.
+   */
+  readonly flow?: 'predict2' | 'predict2.5';
   /** ε of the query and key norms: 1e-6; 1e-5 in the diffusers implementation. */
   readonly queryKeyEps: number;
 };
@@ -95,6 +99,17 @@ export const PREDICT1_14B: GeneralDitConfig = {
   blocks: 36,
   heads: 40,
   ropeRatios: { t: 2, h: 2, w: 2 },
+};
+
+/** `nvidia/Cosmos-Predict2-2B-Video2World`; the 14B has width 5120, 36 blocks, 40 heads and RoPE ratios 5/6, 2, 2. */
+export const PREDICT2_2B: GeneralDitConfig = {
+  ...PREDICT1_7B,
+  inChannels: 17,
+  width: 2048,
+  heads: 16,
+  ropeRatios: { t: 1, h: 3, w: 3 },
+  extraPositions: 'none',
+  flow: 'predict2',
 };
 
 /** `nvidia/Cosmos-Predict1-7B-Decoder-DV8x16x16ToCV8x8x8-720p`: from codes of DV8x16x16 to latents of CV8x8x8. */

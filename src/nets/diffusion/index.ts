@@ -8,6 +8,7 @@ export {
   PREDICT1_7B,
   PREDICT1_7B_DECODER,
   PREDICT1_14B,
+  PREDICT2_2B,
   type SubBlock,
   type TokenCondition,
   type ViewsConfig,

@@ -1,5 +1,6 @@
 // Text networks: the T5 encoders of the world models, guard decoders of the Llama and Qwen families; tokenizers of published models.
-export { CACHE_NAMES, type LlamaOptions, type LlamaTap, llama, llamaStep } from './llama.ts';
+export { layerFeatures, layerFeatureWidth } from './layer-features.ts';
+export { CACHE_NAMES, type LlamaOptions, type LlamaTap, llama, llamaStates, llamaStep } from './llama.ts';
 export { type LlamaConfig, llamaConfig, llamaFrequencies, type RopeScaling } from './llama-config.ts';
 export { type LoraConfig, loraConfig, mergeLora } from './lora.ts';
 export { type PromptNetConfig, promptNet } from './prompt-net.ts';

@@ -28,10 +28,12 @@ export type LlamaConfig = {
   readonly isTied: boolean;
   /** RMS norm of every query and key head before the rotation: Qwen3. */
   readonly hasQkNorm: boolean;
+  /** Queries, keys and values have biases: Qwen2 and Qwen2.5. */
+  readonly hasQkvBias?: boolean;
   readonly ropeScaling?: RopeScaling;
 };
 
-/** Checks and reads a `config.json`; `model_type` "qwen3" or `qk_norm` switches the head norms on. */
+/** Checks and reads a `config.json`; `model_type` "qwen3" or `qk_norm` switches the head norms on, one of the Qwen2 family the biases. */
 export function llamaConfig(json: Readonly<Record<string, unknown>>): LlamaConfig {
   const number = (name: string, standard?: number): number => {
     const value = json[name] ?? standard;
@@ -59,9 +61,16 @@ export function llamaConfig(json: Readonly<Record<string, unknown>>): LlamaConfi
     eps: number('rms_norm_eps', 1e-6),
     isTied: json['tie_word_embeddings'] === true,
     hasQkNorm: json['qk_norm'] === true || json['model_type'] === 'qwen3',
-    ...(scaling === null || scaling === undefined ? {} : { ropeScaling: ropeScaling(scaling) }),
+    ...(hasQkvBias(json) ? { hasQkvBias: true } : {}),
+    ...(scaling === null || scaling === undefined || isSectioned(scaling) ? {} : { ropeScaling: ropeScaling(scaling) }),
   };
 }
+
+const hasQkvBias = (json: Readonly<Record<string, unknown>>): boolean =>
+  json['attention_bias'] === true || /^qwen2(_5)?(_vl(_text)?)?$/.test(String(json['model_type']));
+
+/** Positions in time, rows and columns: for text alone the three are equal, and nothing is scaled. */
+const isSectioned = (json: Readonly<Record<string, unknown>>): boolean => Array.isArray(json['mrope_section']);
 
 function ropeScaling(json: Readonly<Record<string, unknown>>): RopeScaling {
   const kind = json['rope_type'] ?? json['type'];

@@ -1,4 +1,4 @@
-// The decoder of the Llama and Qwen3 families (Touvron et al. 2023; Grattafiori et al. 2024; Qwen3 report 2025): RMS norms before
+// The decoder of the Llama and Qwen families (Touvron et al. 2023; Grattafiori et al. 2024; Qwen2.5 and Qwen3 reports 2024, 2025): RMS norms before
 // attention and gated MLP, rotary positions, grouped key and value heads. Weight names are those of the public files.
 import {
   add,
@@ -34,13 +34,27 @@ export type LlamaOptions = {
   readonly lora?: LoraConfig;
 };
 
+/**
+ * What comes out of each layer for whole sequences ids [B, L] (int64): layers × [B, L, C]; the last one is normalised, as the output layer
+ * sees it.
+ */
+export function llamaStates(ids: Tensor, c: LlamaConfig, weights: Weights): Tensor[] {
+  const states: Tensor[] = [];
+  const last = stack(ids, c, weights, { tap: (i, x) => void (i > 0 && states.push(x)) }, wholeSequence(ids, c));
+  return [...states.slice(0, -1), last];
+}
+
 /** Logits [B, L, vocabulary] of whole sequences ids [B, L] (int64). */
 export function llama(ids: Tensor, c: LlamaConfig, weights: Weights, options: LlamaOptions = {}): Tensor {
-  const length = ids.shape[1]!;
-  const { cos, sin } = ropeConstants(length, c);
-  const attend = (q: Tensor, k: Tensor, v: Tensor): Tensor =>
+  return decoder(ids, c, weights, options, wholeSequence(ids, c));
+}
+
+/** Every token looks at itself and those before it. */
+function wholeSequence(ids: Tensor, c: LlamaConfig): () => Attend {
+  const { cos, sin } = ropeConstants(ids.shape[1]!, c);
+  const attend: Attend = (q, k, v) =>
     attention(rope(q, cos, sin), grouped(rope(k, cos, sin), c), grouped(v, c), { causal: true });
-  return decoder(ids, c, weights, options, () => attend);
+  return () => attend;
 }
 
 /** Graph inputs of `llamaStep` besides the ids, and names of the cache arrays of a layer. */
@@ -108,23 +122,44 @@ export function llamaStep(
 
 type Attend = (q: Tensor, k: Tensor, v: Tensor) => Tensor;
 
-/** The stack of layers; `pick` chooses the tokens whose logits are wanted. */
+/** Logits; `pick` chooses the tokens whose logits are wanted. */
 function decoder(
   ids: Tensor,
   c: LlamaConfig,
   weights: Weights,
-  { tap = () => {}, lora }: LlamaOptions,
+  options: LlamaOptions,
   attendOf: (layer: number) => Attend,
   pick: (x: Tensor) => Tensor = (x) => x,
 ): Tensor {
-  const table = weights('model.embed_tokens.weight', [c.vocabulary, c.width]);
-  const project = (key: string, x: Tensor, out: number): Tensor => {
+  const last = stack(ids, c, weights, options, attendOf, pick);
+  return c.isTied
+    ? linear(last, weights('model.embed_tokens.weight', [c.vocabulary, c.width]))
+    : projection(weights, options)('lm_head', last, c.vocabulary);
+}
+
+/** y = W·x of a key, with the adapter where there is one. */
+function projection(weights: Weights, { lora }: LlamaOptions) {
+  return (key: string, x: Tensor, out: number): Tensor => {
     const y = linear(x, weights(`${key}.weight`, [out, x.shape[2]!]));
     if (lora === undefined || !lora.targets(key)) return y;
     const a = param(`${lora.prefix}${key}.lora_A.weight`, [lora.rank, x.shape[2]!]);
     const b = param(`${lora.prefix}${key}.lora_B.weight`, [out, lora.rank]);
     return add(y, mul(linear(linear(x, a), b), lora.alpha / lora.rank));
   };
+}
+
+/** The stack of layers and the norm behind it. */
+function stack(
+  ids: Tensor,
+  c: LlamaConfig,
+  weights: Weights,
+  options: LlamaOptions,
+  attendOf: (layer: number) => Attend,
+  pick: (x: Tensor) => Tensor = (x) => x,
+): Tensor {
+  const table = weights('model.embed_tokens.weight', [c.vocabulary, c.width]);
+  const { tap = () => {} } = options;
+  const project = projection(weights, options);
   const norm = (x: Tensor, w: Weights): Tensor => rmsNorm(x, w('weight', [x.shape[x.shape.length - 1]!]), c.eps);
 
   let x = gather(table, ids); // [B, L, C]
@@ -134,7 +169,11 @@ function decoder(
     const w = scoped(weights, key);
     const y = norm(x, scoped(w, 'input_layernorm'));
     const heads = (name: string, count: number): Tensor => {
-      const projected = project(`${key}.self_attn.${name}_proj`, y, count * c.headWidth);
+      const plain = project(`${key}.self_attn.${name}_proj`, y, count * c.headWidth);
+      const projected =
+        c.hasQkvBias === true
+          ? add(plain, weights(`${key}.self_attn.${name}_proj.bias`, [count * c.headWidth]))
+          : plain;
       const cut = reshape(projected, [x.shape[0]!, x.shape[1]!, count, c.headWidth]); // [B, L, N, D]
       return c.hasQkNorm && name !== 'v' ? norm(cut, scoped(w, `self_attn.${name}_norm`)) : cut;
     };
@@ -146,8 +185,7 @@ function decoder(
     x = add(x, project(`${key}.mlp.down_proj`, mul(gate, project(`${key}.mlp.up_proj`, z, c.mlpWidth)), c.width));
     tap(i + 1, x);
   }
-  const last = norm(pick(x), scoped(weights, 'model.norm'));
-  return c.isTied ? linear(last, table) : project('lm_head', last, c.vocabulary);
+  return norm(pick(x), scoped(weights, 'model.norm'));
 }
 
 /** Repeats each key or value head for the query heads of its group: [B, S, Nkv, D] → [B, S, N, D]. */

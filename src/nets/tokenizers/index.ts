@@ -32,3 +32,5 @@ export { decodeVideo, downSchedule, encodeVideo, splitMoments, type Tap, upSched
 export { diffusersTokenizerConfig, diffusersTokenizerKey } from './diffusers-keys.ts';
 export { fsqBasis, fsqBound, fsqCodes, fsqCodesOf, fsqIndices, residualFsq } from './fsq.ts';
 export { nearest2, type PatchMethod, type PatchOptions, patch2d, patch3d, unpatch2d, unpatch3d } from './haar.ts';
+export { WAN_2_1, WAN_2_1_LATENTS, type WanConfig, wanCompression, wanConfig, wanOptions } from './wan-config.ts';
+export { decodeWan, encodeWan, type WanMemory, wanMemory, wanPastOf } from './wan-video.ts';

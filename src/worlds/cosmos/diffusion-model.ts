@@ -58,6 +58,8 @@ export type SampleWorldOptions = {
   readonly trajectory?: NdArray;
   /** Robot actions [1, n, 7]. */
   readonly action?: NdArray;
+  /** The other branch sees no given frames in the mask, so that guidance leads towards them too. Default false. */
+  readonly framesGuidance?: boolean;
   /** Frames that stand still at the start of each view, [1, V]. */
   readonly frameRepeat?: readonly number[];
   /**
@@ -196,11 +198,21 @@ export function openDiffusionModel(options: {
       return { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) };
     });
     const contexts: Record<Branch, NdArray> = { cond: o.context, uncond: negative };
+    const without: Record<string, NdArray> =
+      o.framesGuidance === true && feeds.conditionMask !== undefined
+        ? { conditionMask: f32(feeds.conditionMask.shape) }
+        : {};
     return async (x, cNoise, branches) => {
       const results: Float32Array[] = [];
       for (const branch of branches) {
         const { f } = await session.run(
-          { ...feeds, x: f32(shape, x), timesteps: f32([1], [cNoise]), context: contexts[branch] },
+          {
+            ...feeds,
+            ...(branch === 'uncond' ? without : {}),
+            x: f32(shape, x),
+            timesteps: f32([1], [cNoise]),
+            context: contexts[branch],
+          },
           o.signal === undefined ? {} : { signal: o.signal },
         );
         const values = f!.data as Float32Array;

@@ -3,14 +3,17 @@
 import { InputError, type NdArray } from '../../base/index.ts';
 import { chunkAugmentSigma } from '../../sampling/index.ts';
 import type { DiffusionModel, SampleWorldOptions } from './diffusion-model.ts';
-import type { TextEncoder } from './text-encoder.ts';
-import { extended, lastFrames, type PixelFrames, type VideoTokenizer } from './video-tokenizer.ts';
+import type { PromptEncoder } from './text-encoder.ts';
+import { type Latents, lastFrames, type PixelFrames, spread, type VideoTokenizer } from './video-tokenizer.ts';
 
-export type DiffusionWorldOptions = Pick<SampleWorldOptions, 'steps' | 'guidance' | 'compatibility' | 'signal'> & {
+export type DiffusionWorldOptions = Pick<
+  SampleWorldOptions,
+  'steps' | 'guidance' | 'compatibility' | 'cameraRays' | 'framesGuidance' | 'signal'
+> & {
   readonly model: DiffusionModel;
   readonly tokenizer: VideoTokenizer;
   /** Turns prompts into features; not needed when `features` is given. */
-  readonly text?: TextEncoder;
+  readonly text?: PromptEncoder;
   /** One prompt for all chunks, or one per chunk. */
   readonly prompt?: string | readonly string[];
   readonly negativePrompt?: string;
@@ -26,6 +29,10 @@ export type DiffusionWorldOptions = Pick<SampleWorldOptions, 'steps' | 'guidance
   readonly chunks?: number;
   /** Latent frames that a chunk takes over from the one before. Default 1. */
   readonly overlapLatents?: number;
+  /** How later chunks see the frames before them: decoded and encoded again (default), or as the latents that they were. */
+  readonly overlapAs?: 'frames' | 'latents';
+  /** Noise levels at which the chunks are shown their given frames; the last one goes on. Default 0.001, 0.2, 0.5. */
+  readonly sigmaAug?: readonly number[];
   /** Default 24. */
   readonly fps?: number;
   readonly seed: number;
@@ -43,10 +50,9 @@ export type DiffusionWorldEvent =
   /** New frames, in order: a chunk without those that the chunk before has shown. */
   | { readonly type: 'frames'; readonly chunk: number; readonly frames: PixelFrames };
 
-/** Grey in bytes: what the rest of a condition clip is filled with. */
-const GREY = 128;
-/** Noise levels of the condition in later chunks, when each is made from the one before. */
-const given = (chunk: number): number => chunkAugmentSigma(chunk);
+/** Noise level of the condition: generated frames are shown less exactly than given ones. */
+const given = ({ sigmaAug }: DiffusionWorldOptions, chunk: number): number =>
+  sigmaAug?.[Math.min(chunk, sigmaAug.length - 1)] ?? chunkAugmentSigma(chunk);
 
 /** Generates a video, chunk after chunk; memory holds one chunk. */
 export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<DiffusionWorldEvent, void, void> {
@@ -72,18 +78,22 @@ export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<
   }
   if (!(Number.isInteger(chunks) && chunks >= 1))
     throw new InputError('chunks', { got: chunks, need: 'a whole number from 1' });
+  if (chunks > 1 && o.framesGuidance === true) {
+    throw new InputError('chunks', { got: chunks, need: '1', why: 'guidance on the given frames is for one chunk' });
+  }
   if (chunks > 1 && !model.takesFrames) {
     throw new InputError('chunks', { got: chunks, need: '1', why: 'only a Video2World model can go on from frames' });
   }
   const size = tokenizer.latentSize(chunkFrames, o.height, o.width);
   const time = tokenizer.config.temporalCompression;
-  if (!(Number.isInteger(overlapLatents) && overlapLatents >= 1 && overlapLatents < size.t)) {
+  if (chunks > 1 && !(Number.isInteger(overlapLatents) && overlapLatents >= 1 && overlapLatents < size.t)) {
     throw new InputError('overlap', {
       got: overlapLatents,
       need: `a whole number from 1 to ${size.t - 1} latent frames`,
     });
   }
   let context = o.input === undefined ? undefined : conditionFrames(o.input, o, time);
+  let carried: Latents | undefined;
   let features: { context: NdArray; negative?: NdArray } | undefined;
   for (let chunk = 0; chunk < chunks; chunk++) {
     if (features === undefined || Array.isArray(o.prompt)) {
@@ -98,14 +108,16 @@ export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<
       ...(o.steps === undefined ? {} : { steps: o.steps }),
       ...(o.guidance === undefined ? {} : { guidance: o.guidance }),
       ...(o.compatibility === undefined ? {} : { compatibility: o.compatibility }),
+      ...(o.cameraRays === undefined ? {} : { cameraRays: o.cameraRays }),
+      ...(o.framesGuidance === undefined ? {} : { framesGuidance: o.framesGuidance }),
       ...(o.signal === undefined ? {} : { signal: o.signal }),
     };
     let condition = {};
     if (context !== undefined) {
-      yield { type: 'stage', name: 'encode', chunk };
-      const encoded = await tokenizer.encode(extended(context, chunkFrames, GREY));
-      const frames = 1 + (context.frames - 1) / time;
-      condition = { given: { data: encoded.data as Float32Array, frames, sigmaAug: given(chunk) } };
+      // The tokenizers are causal: frames after the given ones change nothing, so only those are encoded.
+      if (carried === undefined) yield { type: 'stage', name: 'encode', chunk };
+      const known = carried ?? (await tokenizer.encode(context));
+      condition = { given: { data: spread(known, size), frames: known.t, sigmaAug: given(o, chunk) } };
     }
     yield { type: 'stage', name: 'sample', chunk };
     let latents = new Float32Array(0);
@@ -117,7 +129,10 @@ export async function* diffusionWorld(o: DiffusionWorldOptions): AsyncGenerator<
     const made = await tokenizer.decode({ data: latents, channels: model.config.outChannels, ...size });
     const shown = chunk === 0 ? 0 : 1 + time * (overlapLatents - 1);
     yield { type: 'frames', chunk, frames: lastFrames(made, made.frames - shown) };
+    if (chunk + 1 === chunks) return;
     context = lastFrames(made, 1 + time * (overlapLatents - 1));
+    if (o.overlapAs === 'latents')
+      carried = lastLatents({ data: latents, channels: model.config.outChannels, ...size }, overlapLatents);
   }
 }
 
@@ -146,13 +161,25 @@ async function featuresOf(o: DiffusionWorldOptions, chunk: number): Promise<{ co
   if (prompt === undefined || o.text === undefined) {
     throw new InputError('prompt', { got: prompt, need: 'a sentence and a text encoder, or ready text features' });
   }
-  if (o.text.config.width !== o.model.config.contextWidth) {
+  const needed = o.model.config.contextProjection ?? o.model.config.contextWidth;
+  if (o.text.width !== needed) {
     throw new InputError('text encoder', {
-      got: `features of width ${o.text.config.width}`,
-      need: `${o.model.config.contextWidth}, which the transformer was trained with`,
+      got: `features of width ${o.text.width}`,
+      need: `${needed}, which the transformer was trained with`,
     });
   }
   const context = await o.text.encode(prompt);
   if (o.negativePrompt === undefined || o.negativePrompt === '') return { context };
   return { context, negative: await o.text.encode(o.negativePrompt) };
+}
+
+/** The last latent frames of a clip. */
+function lastLatents({ data, channels, t, h, w }: Latents, count: number): Latents {
+  const area = h * w;
+  const out = new Float32Array(channels * count * area);
+  for (let ch = 0; ch < channels; ch++) {
+    const from = (ch * t + t - count) * area;
+    out.set((data as Float32Array).subarray(from, from + count * area), ch * count * area);
+  }
+  return { data: out, channels, t: count, h, w };
 }

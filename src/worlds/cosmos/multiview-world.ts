@@ -1,8 +1,8 @@
 // Several cameras at once with a multi-view Predict1 model: one prompt per camera, cameras side by side in the time axis of the latents.
 import { f32, InputError, type NdArray } from '../../base/index.ts';
 import type { DiffusionModel, SampleWorldOptions } from './diffusion-model.ts';
-import type { TextEncoder } from './text-encoder.ts';
-import { extended, lastFrames, type PixelFrames, type VideoTokenizer } from './video-tokenizer.ts';
+import type { PromptEncoder } from './text-encoder.ts';
+import { lastFrames, type PixelFrames, spread, type VideoTokenizer } from './video-tokenizer.ts';
 
 /** Names of the cameras of the public models, in their order. */
 export const VIEW_NAMES = ['front', 'left', 'right', 'back', 'rear-left', 'rear-right'] as const;
@@ -13,7 +13,7 @@ export type MultiviewWorldOptions = Pick<
 > & {
   readonly model: DiffusionModel;
   readonly tokenizer: VideoTokenizer;
-  readonly text?: TextEncoder;
+  readonly text?: PromptEncoder;
   /** One prompt per camera. */
   readonly prompts?: readonly string[];
   /** Ready features [1, views · M, width] in place of prompts. */
@@ -79,7 +79,7 @@ async function givenOf(
   channels: number,
   size: { readonly t: number; readonly h: number; readonly w: number },
 ): Promise<{ data: Float32Array; frames: number } | undefined> {
-  const { inputs, tokenizer, frames = 57 } = o;
+  const { inputs, tokenizer } = o;
   if (inputs === undefined) return undefined;
   if (inputs.length !== views)
     throw new InputError('inputs', { got: `${inputs.length} clips`, need: `${views}, one per view` });
@@ -94,9 +94,10 @@ async function givenOf(
         need: `${o.width}x${o.height}, the size of the result`,
       });
     }
-    const encoded = await tokenizer.encode(extended(lastFrames(clip, count), frames, 128));
+    // The tokenizer is causal: frames after the given ones change nothing.
+    const encoded = spread(await tokenizer.encode(lastFrames(clip, count)), size);
     for (let ch = 0; ch < channels; ch++) {
-      data.set((encoded.data as Float32Array).subarray(ch * each, (ch + 1) * each), (ch * views + view) * each);
+      data.set(encoded.subarray(ch * each, (ch + 1) * each), (ch * views + view) * each);
     }
   }
   return { data, frames: 1 + (count - 1) / time };

@@ -9,6 +9,8 @@ import {
   encodeVideo,
   type GeneralDitConfig,
   generalDit,
+  type LlamaConfig,
+  layerFeatures,
   namedWeights,
   type T5Config,
   t5Encoder,
@@ -32,7 +34,7 @@ export function ditNetwork(c: GeneralDitConfig, size?: LatentSize): Outputs {
   const extra = c.inChannels - c.outChannels;
   const inputs = {
     x: input('x', [1, c.outChannels, t, h, w]),
-    timesteps: input('timesteps', [1]),
+    timesteps: input('timesteps', c.flow === undefined ? [1] : [1, t]),
     context: input('context', [1, views * text, c.contextProjection ?? c.contextWidth]),
     fps: input('fps', [1]),
     ...(c.hasPaddingMask ? { paddingMask: input('paddingMask', [1, 1, h, w]) } : {}),
@@ -51,6 +53,11 @@ export function textNetwork(c: T5Config, tokens = 1): Outputs {
   const inputs = { tokens: input('tokens', [1, tokens], 'i64'), mask: input('mask', [1, tokens]) };
   return { features: t5Encoder(inputs, c, namedWeights) };
 }
+
+/** The text encoder of Predict2.5 on a context of `tokens` tokens. */
+export const reasonNetwork = (c: LlamaConfig, tokens = 1): Outputs => ({
+  features: layerFeatures(input('tokens', [1, tokens], 'i64'), c, namedWeights),
+});
 
 /** Pixels of a tokenizer's chunk. */
 export type PixelSize = { readonly frames: number; readonly height: number; readonly width: number };

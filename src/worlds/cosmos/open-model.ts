@@ -12,11 +12,14 @@ import {
 } from '../../checkpoints/index.ts';
 import { decodeTensor, openFileAccess, openTensors } from '../../formats/index.ts';
 import type { WeightSource } from '../../graph/index.ts';
+import { cachedSnapshot, hubSettings } from '../../hub/index.ts';
 import {
   type AutoregressiveConfig,
   type CosmosTokenizerConfig,
   type GeneralDitConfig,
   isUnusedT5Key,
+  type LlamaConfig,
+  llamaConfig,
   PREDICT1_AR,
   sentencePieceTokenizer,
   type T5Config,
@@ -24,6 +27,7 @@ import {
   type TokenizerJson,
   t5Config,
   textTokenizer,
+  type WanConfig,
 } from '../../nets/index.ts';
 import type { Component, LatentTable } from './component.ts';
 
@@ -64,13 +68,7 @@ export function findCosmosParts(path: string, given: PartPaths = {}): CosmosPart
   const full = resolve(path);
   const name = basename(full);
   if (existsSync(join(full, 'model_index.json'))) {
-    const { _class_name: className } = readJson(join(full, 'model_index.json'));
-    if (/Cosmos2|Predict2/.test(String(className))) {
-      throw new OrreryError(
-        'unsupported',
-        `${full} is a ${String(className)}: its video autoencoder is not a Cosmos tokenizer and has no network here; Predict1 pipelines run`,
-      );
-    }
+    readJson(join(full, 'model_index.json'));
     const part = (folder: string): string => join(full, folder);
     for (const folder of ['transformer', 'vae']) {
       if (!existsSync(part(folder))) {
@@ -93,10 +91,21 @@ export function findCosmosParts(path: string, given: PartPaths = {}): CosmosPart
   }
   using checkpoint = openCheckpoint(full);
   const { family } = checkpoint.network;
-  if (family === 'cosmos-tokenizer') return { kind: 'tokenizer', name, tokenizer: full };
+  if (family === 'cosmos-tokenizer' || family === 'wan-vae') return { kind: 'tokenizer', name, tokenizer: full };
   const isDiscrete = family === 'autoregressive';
   const roots = rootsOf(full);
-  const tokenizer = given.tokenizer ?? findTokenizer(roots, isDiscrete);
+  const isFlow = checkpoint.network.family === 'general-dit' && checkpoint.network.config.flow !== undefined;
+  const tokenizer =
+    given.tokenizer ??
+    (isFlow
+      ? findWan(roots)
+      : (findTokenizer(roots, isDiscrete) ?? cached(TOKENIZERS[isDiscrete ? 'discrete' : 'continuous'])));
+  if (tokenizer === undefined && isFlow) {
+    throw new OrreryError(
+      'model',
+      `${full}: no Wan autoencoder beside it (looked for ${WAN_PLACES.join(', ')} in ${roots.join(', ')}); fetch the whole model: orrery models get nvidia/Cosmos-Predict2-2B-Video2World`,
+    );
+  }
   if (tokenizer === undefined) {
     const wanted = isDiscrete ? 'Cosmos-Tokenize1-DV8x16x16-720p' : 'Cosmos-Tokenize1-CV8x8x8-720p';
     throw new OrreryError(
@@ -106,7 +115,8 @@ export function findCosmosParts(path: string, given: PartPaths = {}): CosmosPart
   }
   const text =
     given.textEncoder ??
-    roots.flatMap((root) => ['google-t5/t5-11b', 't5-11b'].map((n) => join(root, n))).find((p) => existsSync(p));
+    roots.flatMap((root) => ['google-t5/t5-11b', 't5-11b'].map((n) => join(root, n))).find((p) => existsSync(p)) ??
+    cached(['google-t5/t5-11b']);
   return {
     kind: family === 'autoregressive' ? 'autoregressive' : 'diffusion',
     name,
@@ -114,6 +124,24 @@ export function findCosmosParts(path: string, given: PartPaths = {}): CosmosPart
     tokenizer,
     ...textParts(text, text),
   };
+}
+
+/** Where the published files of Predict2 have the autoencoder. */
+const WAN_PLACES = ['tokenizer/tokenizer.pth', 'tokenizer.pth', 'vae', 'Wan2.1_VAE.pth'] as const;
+
+const findWan = (roots: readonly string[]): string | undefined =>
+  roots.flatMap((root) => WAN_PLACES.map((place) => join(root, place))).find((path) => existsSync(path));
+
+/** Names on the hub, newest first. */
+const TOKENIZERS = {
+  discrete: ['nvidia/Cosmos-Tokenize1-DV8x16x16-720p', 'nvidia/Cosmos-1.0-Tokenizer-DV8x16x16'],
+  continuous: ['nvidia/Cosmos-Tokenize1-CV8x8x8-720p', 'nvidia/Cosmos-1.0-Tokenizer-CV8x8x8'],
+} as const;
+
+/** The first of these models that is in the cache of the hub. */
+function cached(repos: readonly string[]): string | undefined {
+  const { cacheDir } = hubSettings();
+  return repos.map((repo) => cachedSnapshot(cacheDir, repo)).find((dir) => dir !== undefined);
 }
 
 /** The folder of the model and the one above: published scripts keep all models of a run in one folder. */
@@ -147,6 +175,21 @@ export function openTokenizerPart(path: string): {
   using checkpoint = openCheckpoint(path);
   const { network, latents } = checkpoint;
   if (network.family !== 'cosmos-tokenizer') throw wrongFamily(path, network.family, 'a Cosmos tokenizer');
+  const component = componentOf(checkpoint, network.config, '');
+  return { component, ...(latents === undefined ? {} : { latents }) };
+}
+
+/** True for the autoencoder of Predict2. */
+export function isWanPart(path: string): boolean {
+  using checkpoint = openCheckpoint(path);
+  return checkpoint.network.family === 'wan-vae';
+}
+
+/** The Wan autoencoder of a folder. */
+export function openWanPart(path: string): { component: Component<WanConfig>; latents?: LatentTable } {
+  using checkpoint = openCheckpoint(path);
+  const { network, latents } = checkpoint;
+  if (network.family !== 'wan-vae') throw wrongFamily(path, network.family, 'the Wan autoencoder');
   const component = componentOf(checkpoint, network.config, '');
   return { component, ...(latents === undefined ? {} : { latents }) };
 }
@@ -203,7 +246,46 @@ export function openTextPart(
   tokenizer: string,
 ): { component: Component<T5Config>; tokenizer: TextTokenizer } {
   const config = t5Config(readJson(join(encoder, 'config.json')));
-  return { component: textComponent(encoder, config), tokenizer: openTextTokenizer(tokenizer) };
+  return { component: textComponent(encoder, config, t5Name), tokenizer: openTextTokenizer(tokenizer) };
+}
+
+/** True for the language model that encodes prompts for Predict2.5. */
+export const isReasonEncoder = (encoder: string): boolean =>
+  /^qwen2/.test(String(readJson(join(encoder, 'config.json')).model_type));
+
+/** That language model, its tokenizer, and what fills the places behind a prompt. */
+export function openReasonPart(
+  encoder: string,
+  tokenizer: string,
+): {
+  component: Component<LlamaConfig>;
+  tokenizer: TextTokenizer;
+  padding: { id: number; side: 'left' | 'right' };
+} {
+  const json = readJson(join(encoder, 'config.json')) as Readonly<Record<string, unknown>>;
+  const inner = (json.text_config ?? {}) as Readonly<Record<string, unknown>>;
+  const rope = (inner.rope_parameters ?? json.rope_parameters ?? {}) as { rope_theta?: unknown };
+  const config = llamaConfig({ rope_theta: rope.rope_theta, ...json, ...inner, model_type: json.model_type });
+  const opened = openTextTokenizer(tokenizer);
+  const settings = existsSync(join(tokenizer, 'tokenizer_config.json'))
+    ? (readJson(join(tokenizer, 'tokenizer_config.json')) as { pad_token?: unknown; padding_side?: unknown })
+    : {};
+  const pad = settings.pad_token ?? '<|endoftext|>';
+  const name = typeof pad === 'string' ? pad : String((pad as { content?: unknown }).content);
+  const id = opened.idOf(name);
+  if (id === undefined) {
+    throw new OrreryError(
+      'model',
+      `${tokenizer}: its padding token ${name} is not in tokenizer.json; fetch the files of the text encoder again`,
+    );
+  }
+  const side = settings.padding_side === 'left' ? 'left' : 'right';
+  // Names differ with the version of the library that wrote the file.
+  const nameOf = (key: string): string | undefined => {
+    if (/(^|\.)visual\./.test(key) || /^lm_head\./.test(key)) return undefined;
+    return key.replace(/^(model\.language_model|language_model\.model)\./, 'model.');
+  };
+  return { component: textComponent(encoder, config, nameOf), tokenizer: opened, padding: { id, side } };
 }
 
 /** `tokenizer.json`, or `spiece.model` where there is none. */
@@ -231,8 +313,18 @@ function readJson(path: string): TokenizerJson {
   }
 }
 
+/** Key of the network for a key of the file; undefined: not part of it. Files of the encoder alone have the embedding under its second name. */
+const t5Name = (key: string): string | undefined => {
+  if (key === 'encoder.embed_tokens.weight') return 'shared.weight';
+  return isUnusedT5Key(key) ? undefined : key;
+};
+
 /** The encoder's weights among those of the whole file. */
-function textComponent(dir: string, config: T5Config): Component<T5Config> {
+function textComponent<Config>(
+  dir: string,
+  config: Config,
+  nameOf: (key: string) => string | undefined,
+): Component<Config> {
   const file = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin'].find((n) =>
     existsSync(join(dir, n)),
   );
@@ -245,9 +337,8 @@ function textComponent(dir: string, config: T5Config): Component<T5Config> {
   using source = openTensors(join(dir, file));
   const tensors = new Map<string, Stored>();
   for (const [key, info] of source.tensors) {
-    if (isUnusedT5Key(key) && key !== 'encoder.embed_tokens.weight') continue;
-    // Files of the encoder alone have the embedding under its second name.
-    const name = key === 'encoder.embed_tokens.weight' ? 'shared.weight' : key;
+    const name = nameOf(key);
+    if (name === undefined) continue;
     const place = source.placeOf(key);
     tensors.set(name, { ...info, readBytes: () => source.readBytes(key), ...(place === undefined ? {} : { place }) });
   }

@@ -7,13 +7,17 @@ import type { Component } from './component.ts';
 import { requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
-export type TextEncoder = {
-  readonly config: T5Config;
-  /** Features float32 [1, length, D]. */
+/** Turns prompts into what the world models see. */
+export type PromptEncoder = {
+  /** Channels of the features. */
+  readonly width: number;
+  /** Features float32 [1, length, width]. */
   encode(prompt: string): Promise<NdArray & { data: Float32Array }>;
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
+
+export type TextEncoder = PromptEncoder & { readonly config: T5Config };
 
 export type TextEncoderOptions = {
   readonly runtime: Runtime;
@@ -30,6 +34,7 @@ export function openTextEncoder(options: TextEncoderOptions): TextEncoder {
   const sessions = openSessions(runtime, component, 'text encoder', 1);
   return {
     config,
+    width: config.width,
     async encode(prompt) {
       const ids = tokenizer.encode(prompt, length);
       const wrong = ids.find((id) => id >= config.vocabulary);

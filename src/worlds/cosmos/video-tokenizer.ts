@@ -48,7 +48,10 @@ export type Latents = {
 };
 
 export type VideoTokenizer = {
-  readonly config: CosmosTokenizerConfig;
+  readonly config: Pick<
+    CosmosTokenizerConfig,
+    'kind' | 'temporalCompression' | 'spatialCompression' | 'latentChannels' | 'levels'
+  >;
   readonly isDiscrete: boolean;
   /** Latent size of a chunk; throws when the size does not fit. */
   latentSize(frames: number, height: number, width: number): { t: number; h: number; w: number };
@@ -190,4 +193,15 @@ export function extended(clip: PixelFrames, frames: number, fill: number | 'hold
     else data.fill(fill, f * each, (f + 1) * each);
   }
   return { data, frames, height, width };
+}
+
+/** Latents of the first frames of a clip among zeros: [C, T, h, w] from [C, t, h, w] with t ≤ T. */
+export function spread({ data, channels, t, h, w }: Latents, size: { readonly t: number }): Float32Array {
+  const area = h * w;
+  const out = new Float32Array(channels * size.t * area);
+  const kept = Math.min(t, size.t) * area;
+  for (let ch = 0; ch < channels; ch++) {
+    out.set((data as Float32Array).subarray(ch * t * area, ch * t * area + kept), ch * size.t * area);
+  }
+  return out;
 }
