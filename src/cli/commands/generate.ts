@@ -40,14 +40,14 @@ export function generateCommand(session: Session): Command {
       .addOption(plainNumberOption('--seed <n>', 'seed of every random choice (default 1)'))
       .addOption(plainNumberOption('--frames <n>', 'frames of the result (default: one window of the model)'))
       .addOption(
-        plainNumberOption('--height <n>', 'rows of pixels (default: as trained; public Cosmos models have a choice)'),
+        plainNumberOption('--height <n>', 'rows of pixels, and --width the columns; public models have a choice'),
       )
-      .addOption(plainNumberOption('--width <n>', 'columns of pixels'))
+      .addOption(plainNumberOption('--width <n>', 'columns of pixels').hideHelp())
       .addOption(plainNumberOption('--steps <n>', "sampler steps (default: the model's own)"))
       .addOption(plainNumberOption('--guidance <g>', "weight of the prompt, 0 = off (default: the model's own)"))
       .option('--negative-prompt <text>', 'what to lead away from')
       .addOption(plainNumberOption('--count <n>', 'number of results, each with the next seed (default 1)'))
-      .option('--model <name>', 'model name, folder of a public model, or owner/name (default orrery-nano)')
+      .option('--model <name>', 'name, folder, or owner/name of the hub (default orrery-nano)')
       .addOption(weightsOption())
       .option('--offload', 'public models: leave the weights on the disk')
       .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
