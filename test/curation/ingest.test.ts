@@ -45,19 +45,18 @@ async function writeLog(path: string, compression: '' | 'lz4'): Promise<void> {
     encoding: 'ros2msg',
     data: new Uint8Array(),
   });
-  const channelId = await writer.registerChannel({
-    schemaId,
-    topic: '/cam/front',
-    messageEncoding: 'cdr',
-    metadata: new Map(),
-  });
+  const channel = { schemaId, messageEncoding: 'cdr', metadata: new Map<string, string>() };
+  const channelId = await writer.registerChannel({ ...channel, topic: '/cam/front' });
+  const left = await writer.registerChannel({ ...channel, topic: '/cam/left' });
   for (let i = 0; i < 12; i++) {
     const jpeg = await sharp({ create: { width: 64, height: 48, channels: 3, background: { r: i * 20, g: 0, b: 0 } } })
       .jpeg()
       .toBuffer();
     // Ten per second, with one picture missing.
     const time = BigInt(1e9 + (i < 6 ? i : i + 1) * 1e8);
-    await writer.addMessage({ channelId, sequence: i, logTime: time, publishTime: time, data: cdrImage(jpeg) });
+    const message = { sequence: i, logTime: time, publishTime: time, data: cdrImage(jpeg) };
+    await writer.addMessage({ ...message, channelId });
+    if (i % 2 === 0) await writer.addMessage({ ...message, channelId: left });
   }
   await writer.end();
   writeFileSync(path, out.get());
@@ -68,11 +67,13 @@ describe('MCAP', () => {
     const path = join(folder, `log-${compression}.mcap`);
     await writeLog(path, compression);
     const units = await mcapVideos(path, join(folder, `topics-${compression}`));
-    expect(units.map((u) => u.tags?.['topic'])).toEqual(['/cam/front']);
+    expect(units.map((u) => u.tags?.['topic'])).toEqual(['/cam/front', '/cam/left']);
+    expect((await probe(units[1]!.path)).fps).toBe(5);
     const info = await probe(units[0]!.path);
     expect([info.width, info.height]).toEqual([64, 48]);
     const { data, shape } = await readFrames(units[0]!.path);
-    // 12 pictures and the gap at the rate of 9 per second.
+    // 12 pictures and the gap at ten per second.
+    expect(info.fps).toBe(10);
     expect(Math.abs(shape[0] - 1.2 * info.fps)).toBeLessThanOrEqual(1.5);
     expect(data[0]!).toBeLessThan(30);
     expect(data[data.length - 3]!).toBeGreaterThan(180);
