@@ -7,6 +7,7 @@ import { makeFolder, readParquet, writeFileAtomic, writeParquet } from '../../fo
 import type { ClipResult } from '../clip-work.ts';
 import { readJob } from '../layout/finish.ts';
 import { perceptualRepeats } from './perceptual.ts';
+import { type Agreement, pictureAgreement } from './pictures.ts';
 import { normaliseRows, type Rows } from './products.ts';
 import { type Pruned, pruneRows } from './semantic.ts';
 
@@ -51,6 +52,23 @@ export function qualityOrder(a: ClipResult, b: ClipResult): number {
   );
 }
 
+/** Cosine above which pictures are laid over each other. */
+const NEAR = 0.85;
+/** Correlation of pictures above which they are the same. */
+const SAME_LOOK = 0.97;
+/** Correlation of their changes below which something else goes on in them. */
+const SAME_CHANGE = 0.2;
+
+/** How well the pictures of two clips agree; undefined for clips of an older version. */
+function agreementOf(a: ClipResult, b: ClipResult): Agreement | undefined {
+  const [x, y] = [a.quality.signature, b.quality.signature];
+  return x === undefined || y === undefined
+    ? undefined
+    : pictureAgreement(Buffer.from(x, 'base64'), Buffer.from(y, 'base64'));
+}
+
+const movesAlike = (agreement: Agreement | undefined): boolean => (agreement?.change ?? 1) >= SAME_CHANGE;
+
 /** Finds duplicates among the kept clips of `out`. */
 export async function dedup(out: string, options: DedupOptions = {}): Promise<DedupResult> {
   const { eps = 0.01, keep = 'quality', perceptualBits = 6, seed = 42 } = options;
@@ -75,8 +93,10 @@ export async function dedup(out: string, options: DedupOptions = {}): Promise<De
     else drop({ id: clip.id, keptId: first, kind: 'exact', score: 1 });
   }
   if (perceptualBits > 0) {
-    const left = clips.filter((c) => !gone.has(c.id)).map((c) => ({ id: c.id, hashes: c.quality.hashes }));
-    for (const [id, { keptId, distance }] of perceptualRepeats(left, perceptualBits))
+    const whole = clips.filter((c) => !gone.has(c.id));
+    const left = whole.map((c) => ({ id: c.id, hashes: c.quality.hashes }));
+    const confirm = (i: number, kept: number): boolean => movesAlike(agreementOf(whole[i]!, whole[kept]!));
+    for (const [id, { keptId, distance }] of perceptualRepeats(left, perceptualBits, confirm))
       drop({ id, keptId, kind: 'perceptual', score: 1 - distance / 64 });
   }
   const embedded = clips.filter((c) => !gone.has(c.id) && c.embedding !== undefined);
@@ -92,6 +112,15 @@ export async function dedup(out: string, options: DedupOptions = {}): Promise<De
     const pruned = await pruneRows(rows, {
       eps,
       seed,
+      ...(perceptualBits > 0
+        ? {
+            near: NEAR,
+            confirm: (r: number, kept: number, cosine: number) => {
+              const agreement = agreementOf(embedded[r]!, embedded[kept]!);
+              return movesAlike(agreement) && (cosine > 1 - eps || (agreement?.look ?? 0) > SAME_LOOK);
+            },
+          }
+        : {}),
       ...(rank === undefined ? {} : { rank }),
       ...(options.clusters === undefined ? {} : { clusters: options.clusters }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),

@@ -38,10 +38,12 @@ const isTelling = (hash: string): boolean => {
 /**
  * For each clip in order the earlier kept clip that it repeats. Two clips are compared when a quarter of some hash is equal.
  * @param limit most bits of mean distance. Default 6
+ * @param confirm has the last word about a pair that the hashes propose
  */
 export function perceptualRepeats(
   clips: readonly Hashed[],
   limit = 6,
+  confirm: (i: number, kept: number) => boolean = () => true,
 ): Map<string, { keptId: string; distance: number }> {
   const buckets = new Map<string, number[]>();
   const repeats = new Map<string, { keptId: string; distance: number }>();
@@ -56,7 +58,7 @@ export function perceptualRepeats(
         if (seen.has(j)) continue;
         seen.add(j);
         const distance = hashDistance(clip, clips[j]!);
-        if (distance <= limit && (best === undefined || distance < best.distance))
+        if (distance <= limit && (best === undefined || distance < best.distance) && confirm(i, j))
           best = { keptId: clips[j]!.id, distance };
       }
     if (best !== undefined) {

@@ -23,6 +23,9 @@ export type PruneOptions = Omit<KmeansOptions, 'clusters'> & {
   /** Lower rank is kept first; ties by row number. Default: distance from the centroid, the farthest first. */
   readonly rank?: ArrayLike<number>;
   readonly threads?: number;
+  /** Lowest cosine of pairs that `confirm` decides; without it the cosine alone decides. Default 1 − eps. */
+  readonly near?: number;
+  readonly confirm?: (row: number, kept: number, cosine: number) => boolean;
   readonly onProgress?: (clusters: number, total: number) => void;
 };
 
@@ -41,7 +44,8 @@ export async function pruneRows(rows: Rows, options: PruneOptions = {}): Promise
     for (const [c, list] of members.entries()) {
       throwIfAborted(signal);
       list.sort((a, b) => rank[a]! - rank[b]! || a - b);
-      await pruneCluster(rows, list, products, 1 - eps, repeats, score);
+      const near = options.confirm === undefined ? 1 - eps : Math.min(options.near ?? 1 - eps, 1 - eps);
+      await pruneCluster({ rows, list, products, near, confirm: options.confirm ?? (() => true), repeats, score });
       onProgress?.(c + 1, members.length);
     }
     return { clusters, repeats, score };
@@ -50,14 +54,26 @@ export async function pruneRows(rows: Rows, options: PruneOptions = {}): Promise
   }
 }
 
-async function pruneCluster(
-  rows: Rows,
-  list: readonly number[],
-  products: Products,
-  limit: number,
-  repeats: Int32Array,
-  score: Float32Array,
-): Promise<void> {
+/** Kept rows that may be asked about one row. */
+const MOST_ASKED = 8;
+
+async function pruneCluster({
+  rows,
+  list,
+  products,
+  near,
+  confirm,
+  repeats,
+  score,
+}: {
+  readonly rows: Rows;
+  readonly list: readonly number[];
+  readonly products: Products;
+  readonly near: number;
+  readonly confirm: NonNullable<PruneOptions['confirm']>;
+  readonly repeats: Int32Array;
+  readonly score: Float32Array;
+}): Promise<void> {
   const { tile } = products;
   const { size } = rows;
   const gathered = (from: number): Float32Array => {
@@ -71,6 +87,7 @@ async function pruneCluster(
   for (let from = 0; from < list.length; from += tile) {
     const a = gathered(from);
     const n = Math.min(tile, list.length - from);
+    const proposed: { readonly other: number; readonly v: number }[][] = Array.from({ length: n }, () => []);
     for (let to = 0; to <= from; to += tile) {
       const y = await products.multiply(a, to === from ? a : gathered(to));
       for (let i = 0; i < n; i++) {
@@ -81,10 +98,20 @@ async function pruneCluster(
           const other = list[to + j]!;
           if (v > score[r]! && repeats[other] === -1) {
             score[r] = v;
-            if (v > limit) repeats[r] = other;
           }
+          if (v > near && repeats[other] === -1) keepBest(proposed[i]!, { other, v });
         }
+        // The last tile is the row's own: all rows before it are decided.
+        if (to === from) repeats[r] = proposed[i]!.find(({ other, v }) => confirm(r, other, v))?.other ?? -1;
       }
     }
   }
+}
+
+/** Keeps the few closest, the closest first. */
+function keepBest<T extends { readonly v: number }>(list: T[], one: T): void {
+  const at = list.findIndex((other) => one.v > other.v);
+  if (at < 0 && list.length >= MOST_ASKED) return;
+  list.splice(at < 0 ? list.length : at, 0, one);
+  if (list.length > MOST_ASKED) list.pop();
 }

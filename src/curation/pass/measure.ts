@@ -1,5 +1,6 @@
 // Facts of a clip from a handful of pictures and the per-frame numbers: sharpness, exposure, bars, freezes, flashes, static
 // overlays, colours, perceptual hashes. Pure numbers.
+import { SIGNATURE_MOMENTS, signatureOf } from '../dedup/pictures.ts';
 
 /** Pictures taken of a clip: uint8 RGB [n, H, W, 3] with their times. */
 export type Samples = {
@@ -43,6 +44,8 @@ export type QualityFacts = {
   readonly colours: readonly { readonly name: string; readonly share: number }[];
   /** 64-bit difference hashes of five pictures, hexadecimal. */
   readonly hashes: readonly string[];
+  /** Small luma pictures of three moments, base64: what decides whether two clips show the same. */
+  readonly signature?: string;
 };
 
 const median = (values: readonly number[]): number =>
@@ -84,6 +87,13 @@ export function measure(samples: Samples, numbers: FrameNumbers): QualityFacts {
     ...overlay,
     saturation,
     colours,
+    signature: Buffer.from(
+      signatureOf(
+        SIGNATURE_MOMENTS.map((u) => lumas[Math.min(lumas.length - 1, Math.floor(u * lumas.length))]!),
+        width,
+        height,
+      ),
+    ).toString('base64'),
     hashes: picks.map((luma) => hashOf(luma, width, height)),
   };
 }
