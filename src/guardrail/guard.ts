@@ -169,8 +169,8 @@ function openVideoStage(policy: GuardPolicy): VideoStage {
   };
 }
 
-/** Shortest side of frames in which faces are looked for, in pixels. */
-const LEAST_SIDE = 160;
+/** Shortest side of generated frames in which faces are looked for, in pixels; in smaller ones they stay visible. */
+export const LEAST_FACE_SIDE = 160;
 
 /** Finds faces, follows them over time and hides them in a copy of the frames. */
 async function editFaces(
@@ -203,8 +203,11 @@ async function editFaces(
       if (faces.kind !== 'ready') return { verdict: 'not-configured', reason: faces.reason };
       const [t, height, width] = given.shape;
       // In frames this small the detector sees faces in balls, so nothing is looked at; a face that fills one stays visible.
-      if (Math.min(width, height) < LEAST_SIDE)
-        return { verdict: 'safe', reason: `frames under ${LEAST_SIDE} pixels are not looked at` };
+      if (Math.min(width, height) < LEAST_FACE_SIDE)
+        return {
+          verdict: 'safe',
+          reason: `faces stay visible: frames under ${LEAST_FACE_SIDE} pixels are not looked at`,
+        };
       const each = height * width * 3;
       const looked = Array.from({ length: t }, (_, i) => {
         const isLooked = i % policy.faces.every === 0 || i === t - 1;

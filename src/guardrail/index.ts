@@ -27,7 +27,7 @@ export {
   type FrameFindings,
   flashMeter,
 } from './frames/frame-checks.ts';
-export { openGuardrail } from './guard.ts';
+export { LEAST_FACE_SIDE, openGuardrail } from './guard.ts';
 export { type GuardVideoEvent, type GuardVideoOptions, guardVideo } from './guard-video.ts';
 export { loadKnowledge } from './knowledge.ts';
 export { DEFAULT_POLICY, type GuardPolicy, parsePolicy, policySchema, readPolicy } from './policy.ts';

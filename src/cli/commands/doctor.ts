@@ -21,7 +21,7 @@ type Report = Awaited<ReturnType<typeof examine>>;
 async function examine() {
   const { mediaBackends, stopIdleMediaProcesses } = await import('../../media/index.ts');
   const { cacheFolder, deviceProblem } = await import('../../runtime/index.ts');
-  const { SMALL_DETECTOR_PACKAGE, smallDetectorFolder } = await import('../../guardrail/index.ts');
+  const { LEAST_FACE_SIDE, SMALL_DETECTOR_PACKAGE, smallDetectorFolder } = await import('../../guardrail/index.ts');
   const devices = await Promise.all(
     (['cpu', 'webgpu', 'cuda'] as const).map(async (name) => {
       const reason = shortReason(await deviceProblem(name));
@@ -36,7 +36,11 @@ async function examine() {
     machine,
     devices,
     media,
-    faces: { package: SMALL_DETECTOR_PACKAGE, isAvailable: smallDetectorFolder() !== undefined },
+    faces: {
+      package: SMALL_DETECTOR_PACKAGE,
+      isAvailable: smallDetectorFolder() !== undefined,
+      leastSide: LEAST_FACE_SIDE,
+    },
     models: await findModels(),
     runs: folderReport('runs'),
     cache: folderReport(cacheFolder()),
@@ -83,10 +87,9 @@ function describe(report: Report): readonly string[] {
     row('media', `${mark(isAvailable)} ${name} · ${isAvailable ? `${version} · ${encoder}` : reason}`);
   }
   const { faces } = report;
-  row(
-    'faces',
-    `${mark(faces.isAvailable)} ${faces.package} · ${faces.isAvailable ? 'the guardrail hides faces' : `faces stay visible; npm install ${faces.package}`}`,
-  );
+  const hides = `the guardrail hides faces; in generated frames under ${faces.leastSide} pixels it looks for none`;
+  const missing = `faces stay visible; npm install ${faces.package}`;
+  row('faces', `${mark(faces.isAvailable)} ${faces.package} · ${faces.isAvailable ? hides : missing}`);
   if (models.length === 0) row('model', 'none; train one: orrery train recipes/orrery-tokenizer.json');
   for (const { name, parameters, sizeBytes, isWhole, problem } of models) {
     const facts = `${(parameters / 1e6).toPrecision(3)}M parameters · ${bytes(sizeBytes)} · sha256 ok`;

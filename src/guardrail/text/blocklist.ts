@@ -3,7 +3,7 @@
 import { type GuardCategory, OrreryError } from '../../base/index.ts';
 import { CATEGORIES } from '../categories.ts';
 import { LANGUAGES, type Language } from './languages.ts';
-import { conceptsOf, entryWords, type Lexicon } from './lexicon.ts';
+import { conceptsOf, entryWords, type Lexicon, lengthsOf } from './lexicon.ts';
 import type { Word } from './read.ts';
 import { stemOf } from './stem.ts';
 
@@ -19,8 +19,9 @@ type Trie = {
 /** Phrases of one language. */
 type LanguageList = {
   readonly trie: Trie;
-  /** Beginnings of words that the phrases use. */
+  /** Beginnings of words that the phrases use, and their lengths by the first two letters. */
   readonly beginnings: ReadonlySet<string>;
+  readonly lengths: ReadonlyMap<string, readonly number[]>;
 };
 
 export type Blocklist = {
@@ -89,7 +90,7 @@ function buildList(language: Language, entries: readonly (Ending & { readonly pl
   const trie = newTrie();
   const beginnings = new Set<string>();
   for (const { plain, ...ending } of entries) addPhrase(trie, beginnings, language, plain, ending);
-  return { trie, beginnings };
+  return { trie, beginnings, lengths: lengthsOf(beginnings) };
 }
 
 function addPhrase(trie: Trie, known: Set<string>, language: Language, phrase: string, ending: Ending): void {
@@ -121,7 +122,7 @@ export function findPhrases(
   for (const [i, word] of words.entries()) {
     const own = list.of(word.language);
     const known = seen.get(word.language)!;
-    const symbols = known.get(word.text) ?? symbolsOf(word, own?.beginnings);
+    const symbols = known.get(word.text) ?? symbolsOf(word, own);
     known.set(word.text, symbols);
     const next: Open[] = [];
     const step = ({ node, first, until }: Open): void => {
@@ -145,11 +146,11 @@ export function findPhrases(
   return hits.filter((hit) => hit.inContext || !isTaught);
 }
 
-function symbolsOf(word: Word, beginnings: ReadonlySet<string> | undefined): string[] {
+function symbolsOf(word: Word, list: LanguageList | undefined): string[] {
   const symbols = [word.stem];
-  if (beginnings === undefined) return symbols;
-  for (let n = 2; n <= Math.min(16, word.text.length); n++) {
-    if (beginnings.has(word.text.slice(0, n))) symbols.push(`${word.text.slice(0, n)}*`);
+  for (const n of list?.lengths.get(word.text.slice(0, 2)) ?? []) {
+    const beginning = word.text.slice(0, n);
+    if (n <= word.text.length && list!.beginnings.has(beginning)) symbols.push(`${beginning}*`);
   }
   return symbols;
 }

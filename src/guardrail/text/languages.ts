@@ -1,5 +1,7 @@
 // Which language a text or a word is in: by script where the script decides, by little words among the Latin ones.
 
+import { isAscii } from './clean.ts';
+
 /** Languages that the prompt guard has words for. */
 export const LANGUAGES = ['en', 'es', 'fr', 'de', 'it', 'pt', 'ru', 'ar', 'hi', 'zh', 'ja'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -29,10 +31,11 @@ const MARKS: readonly (readonly [language: Language, letters: RegExp, weight: nu
   ['fr', /[èêëîïôûœàùç]/, 0.35],
   ['it', /[èìòù]$/, 0.35],
 ];
-const PLAIN = /^[\x20-\x7e]*$/;
+const LONGEST_LITTLE = Math.max(...[...OWNERS.keys()].map((word) => word.length));
 
 /** The language that a word's script names; undefined for Latin and for what is no word. */
 export function scriptLanguage(word: string): Language | undefined {
+  if (isAscii(word)) return undefined;
   if (/[\u3040-\u30ff\uff66-\uff9d]/.test(word)) return 'ja';
   if (/\p{Script=Han}/u.test(word)) return 'zh';
   if (/\p{Script=Cyrillic}/u.test(word)) return 'ru';
@@ -45,8 +48,9 @@ export function scriptLanguage(word: string): Language | undefined {
 export function latinLanguage(words: readonly string[]): Language {
   const score: number[] = LATIN.map((language) => (language === 'en' ? 0.3 : 0));
   for (const word of words) {
-    for (const k of OWNERS.get(word) ?? []) score[k]! += 1;
-    if (PLAIN.test(word)) continue;
+    const owners = word.length > LONGEST_LITTLE ? undefined : OWNERS.get(word);
+    if (owners !== undefined) for (const k of owners) score[k]! += 1;
+    if (isAscii(word)) continue;
     for (const [language, letters, weight] of MARKS) if (letters.test(word)) score[LATIN.indexOf(language)]! += weight;
   }
   return LATIN[score.indexOf(Math.max(...score))]!;

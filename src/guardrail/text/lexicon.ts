@@ -11,6 +11,8 @@ type LanguageLexicon = {
   readonly beginnings: ReadonlyMap<string, readonly number[]>;
   /** First stem → phrases. */
   readonly phrases: ReadonlyMap<string, readonly Phrase[]>;
+  /** First two letters → lengths of the beginnings that start with them, shortest first. */
+  readonly lengths: ReadonlyMap<string, readonly number[]>;
   /** Words of languages without spaces, for the longest match, by first character. */
   readonly strings: ReadonlyMap<string, readonly string[]>;
   /** Words as written, for spelling and splitting. */
@@ -66,10 +68,32 @@ export function parseLexicon(text: string, source: string): Lexicon {
           if (entry.trim() !== '') addEntry(table, language, entry.trim().normalize('NFKC'), concept);
         }
       }
-      tables.set(language, table);
-      return table;
+      const whole = { ...table, lengths: lengthsOf([...table.beginnings.keys(), ...startsOf(table.phrases)]) };
+      tables.set(language, whole);
+      return whole;
     },
   };
+}
+
+/** Beginnings that phrases start with. */
+const startsOf = (phrases: ReadonlyMap<string, unknown>): string[] =>
+  [...phrases.keys()].filter((key) => key.endsWith('*')).map((key) => key.slice(0, -1));
+
+/** Lengths of beginnings by their first two letters, shortest first: most words share no first letters with any. */
+export function lengthsOf(beginnings: Iterable<string>): Map<string, number[]> {
+  const lengths = new Map<string, number[]>();
+  for (const beginning of beginnings) {
+    const n = beginning.length;
+    if (n < BEGINNING.least || n > BEGINNING.most) continue;
+    const key = beginning.slice(0, BEGINNING.least);
+    const list = lengths.get(key) ?? [];
+    if (!list.includes(n))
+      lengths.set(
+        key,
+        [...list, n].sort((a, b) => a - b),
+      );
+  }
+  return lengths;
 }
 
 type Table = {
@@ -165,7 +189,8 @@ const fits = (word: LexiconWord | undefined, part: Part): boolean =>
 /** The stem, and every beginning that the table knows, marked with a star. */
 function keysOf(word: LexiconWord, table: LanguageLexicon): string[] {
   const keys = [word.stem];
-  for (let n = BEGINNING.least; n <= Math.min(BEGINNING.most, word.text.length); n++) {
+  for (const n of table.lengths.get(word.text.slice(0, BEGINNING.least)) ?? NONE) {
+    if (n > word.text.length) break;
     const beginning = word.text.slice(0, n);
     if (table.beginnings.has(beginning) || table.phrases.has(`${beginning}*`)) keys.push(`${beginning}*`);
   }

@@ -1,5 +1,5 @@
 // From a text to canonical words: cleaned, disguises undone, spelling mended, language and stem of each word found.
-import { bare, type CleanText, cleanText } from './clean.ts';
+import { bare, type CleanText, cleanText, isPlainLetters } from './clean.ts';
 import { foldLookalikes, isFoldable, isMixed } from './confusables.ts';
 import { collapsed, hasSigns, isMeasure, readings, segment } from './disguise.ts';
 import { type Language, latinLanguage, scriptLanguage } from './languages.ts';
@@ -86,22 +86,39 @@ export function readWords(original: string, knowledge: ReadingKnowledge): Word[]
 function shareOfLatin(text: string): number {
   let latin = 0;
   let all = 0;
-  for (const c of text) {
-    const isPlain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (isPlain) latin++;
-    if (isPlain || (c > '\x7f' && LETTER.test(c))) all++;
-    if (c > '\x7f' && LATIN.test(c)) latin++;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 128) {
+      const isPlain = (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
+      if (isPlain) latin++;
+      if (isPlain) all++;
+      continue;
+    }
+    const c = String.fromCodePoint(text.codePointAt(i)!);
+    i += c.length - 1;
+    if (LETTER.test(c)) all++;
+    if (LATIN.test(c)) latin++;
   }
   return all === 0 ? 1 : latin / all;
 }
 
 function chunksOf({ text }: CleanText): Chunk[] {
   const chunks: Chunk[] = [];
-  for (const match of text.matchAll(/[^ \n\r\t]+/g)) {
-    chunks.push({ text: match[0], start: match.index, end: match.index + match[0].length });
+  for (let start = 0; start < text.length; ) {
+    if (isGap(text.charCodeAt(start))) {
+      start++;
+      continue;
+    }
+    let end = start + 1;
+    while (end < text.length && !isGap(text.charCodeAt(end))) end++;
+    chunks.push({ text: text.slice(start, end), start, end });
+    start = end;
   }
   return chunks;
 }
+
+/** Space, tabulator and line ends. */
+const isGap = (c: number): boolean => c === 32 || c === 10 || c === 13 || c === 9;
 
 /** Signs that may stand for one letter, or a letter. */
 const ONE_LETTER = /^[.\-_*~"'(]?(?:\p{L}\p{M}*|[0-9@$!|+€£#])[.\-_*~,"')!?:;]?$/u;
@@ -140,6 +157,7 @@ function readChunk(
 ): Piece[] {
   let text = chunk.text;
   let isDisguised = false;
+  if (isPlainLetters(text)) return [{ text, start: chunk.start, end: chunk.end, isDisguised }];
   // Look-alikes: in words that mix scripts, and in whole words that pretend to be Latin inside a Latin text.
   if (
     isMixed(text) ||

@@ -8,24 +8,38 @@
  */
 export const editBudget = (length: number): number => (length < 4 ? 0 : length < 9 ? 1 : 2);
 
+/** Longest texts that are compared in the rows below; longer ones get rows of their own. */
+const ROOM = 32;
+const ROWS = [new Uint8Array(ROOM + 1), new Uint8Array(ROOM + 1), new Uint8Array(ROOM + 1)] as const;
+
 /** Restricted Damerau–Levenshtein distance; stops above `limit`. */
 export function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1;
-  let before: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const fits = b.length <= ROOM && a.length <= ROOM;
+  let [before, row, next]: readonly (Uint8Array | Uint16Array)[] = fits
+    ? ROWS
+    : [0, 1, 2].map(() => new Uint16Array(b.length + 1));
+  for (let j = 0; j <= b.length; j++) row![j] = j;
+  let last = 0;
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    const c = a.charCodeAt(i - 1);
+    next![0] = i;
     let least = i;
     for (let j = 1; j <= b.length; j++) {
-      let d = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) d = Math.min(d, before[j - 2]! + 1);
-      next.push(d);
-      least = Math.min(least, d);
+      const other = b.charCodeAt(j - 1);
+      let d = row![j - 1]! + (c === other ? 0 : 1);
+      if (row![j]! + 1 < d) d = row![j]! + 1;
+      if (next![j - 1]! + 1 < d) d = next![j - 1]! + 1;
+      if (i > 1 && j > 1 && c === b.charCodeAt(j - 2) && last === other && before![j - 2]! + 1 < d)
+        d = before![j - 2]! + 1;
+      next![j] = d;
+      if (d < least) least = d;
     }
     if (least > limit) return limit + 1;
-    [before, row] = [row, next];
+    last = c;
+    [before, row, next] = [row, next, before];
   }
-  return row[b.length]!;
+  return row![b.length]!;
 }
 
 export type Speller = {
@@ -42,14 +56,15 @@ const LONGEST = 24;
 /** Words by the sums of their shortened fronts: heads of chains, then per link the word and the next link, 0 = end. */
 type Fronts = {
   readonly words: readonly string[];
+  readonly weights: Float64Array;
   readonly heads: Int32Array;
   readonly sums: Uint32Array;
   readonly owner: Int32Array;
   readonly next: Int32Array;
 };
 
-function frontsOf(all: Iterable<string>): Fronts {
-  const words = [...all].filter((word) => editBudget(word.length) > 0 && word.length <= LONGEST);
+function frontsOf(all: ReadonlyMap<string, number>): Fronts {
+  const words = [...all.keys()].filter((word) => editBudget(word.length) > 0 && word.length <= LONGEST);
   const links = words.length * (FRONT + 1) + 1;
   const heads = new Int32Array(2 ** Math.ceil(Math.log2(2 * links)));
   const sums = new Uint32Array(links);
@@ -70,7 +85,8 @@ function frontsOf(all: Iterable<string>): Fronts {
       heads[slot] = link;
     }
   }
-  return { words, heads, sums, owner, next };
+  const weights = Float64Array.from(words, (word) => all.get(word)!);
+  return { words, weights, heads, sums, owner, next };
 }
 
 /** Sum of a text without the letters at two places; -1 = none. The same numbers as `hash32` of the shortened text. */
@@ -82,41 +98,54 @@ function frontSum(text: string, cut: number, cutToo = -1): number {
   return h >>> 0;
 }
 
-/** Sums of a front and of what is left after dropping up to `k` of its letters, 1 or 2. */
-function shortenedSums(front: string, k: 1 | 2): Set<number> {
-  const sums = new Set<number>();
-  for (let a = -1; a < front.length; a++) sums.add(frontSum(front, a));
-  if (k === 1) return sums;
+/** Sums of a front and of what is left after dropping up to two of its letters: at most 1 + 7 + 21. */
+const SUMS = new Uint32Array(1 + FRONT + (FRONT * (FRONT - 1)) / 2);
+
+/** Fills `SUMS` with the sums of a front without up to `k` of its letters, 1 or 2, each once. Returns their number. */
+function shortenedSums(front: string, k: 1 | 2): number {
+  let count = 0;
+  const add = (sum: number): void => {
+    for (let i = 0; i < count; i++) if (SUMS[i] === sum) return;
+    SUMS[count++] = sum;
+  };
+  for (let a = -1; a < front.length; a++) add(frontSum(front, a));
+  if (k === 1) return count;
   for (let a = 0; a < front.length; a++) {
-    for (let b = a + 1; b < front.length; b++) sums.add(frontSum(front, a, b));
+    for (let b = a + 1; b < front.length; b++) add(frontSum(front, a, b));
   }
-  return sums;
+  return count;
 }
 
 /** Makes a speller. @param words word → weight; among equally near words the heavier one is taken */
 export function makeSpeller(words: ReadonlyMap<string, number>): Speller {
   let fronts: Fronts | undefined;
+  // Number of the search that looked at a word last.
+  let seen = new Uint32Array(0);
+  let search = 0;
   return {
     nearest(word) {
       if (word.length < 4 || word.length > LONGEST + 2) return undefined;
       let best: string | undefined;
       let bestRank = Number.POSITIVE_INFINITY;
-      fronts ??= frontsOf(words.keys());
+      fronts ??= frontsOf(words);
       const { heads, sums, owner, next } = fronts;
-      const seen = new Set<number>();
-      for (const sum of shortenedSums(word.slice(0, FRONT), word.length < 8 ? 1 : 2)) {
+      if (seen.length === 0) seen = new Uint32Array(fronts.words.length);
+      if (++search > 0xffff_fff0) [search] = [1, seen.fill(0)];
+      const count = shortenedSums(word.slice(0, FRONT), word.length < 8 ? 1 : 2);
+      for (let k = 0; k < count; k++) {
+        const sum = SUMS[k]!;
         for (let link = heads[sum & (heads.length - 1)]!; link !== 0; link = next[link]!) {
-          if (sums[link] !== sum || seen.has(owner[link]!)) continue;
-          seen.add(owner[link]!);
-          const candidate = fronts.words[owner[link]!]!;
+          const at = owner[link]!;
+          if (sums[link] !== sum || seen[at] === search) continue;
+          seen[at] = search;
+          const candidate = fronts.words[at]!;
           const budget = editBudget(candidate.length);
+          if (Math.abs(candidate.length - word.length) > budget) continue;
+          // Short words keep their first letter, unless two letters were swapped or a silent one dropped.
+          if (candidate.length < 9 && !keepsFirst(word, candidate)) continue;
           const d = editDistance(word, candidate, budget);
           if (d > budget) continue;
-          // Short words keep their first letter, unless two letters were swapped or a silent one dropped.
-          const keepsFirst =
-            sounds(word) === sounds(candidate) || word === candidate.slice(1) || isSwap(word, candidate);
-          if (!keepsFirst && candidate.length < 9) continue;
-          const rank = d * 1000 - Math.min(500, words.get(candidate)!) + (word[0] === candidate[0] ? 0 : 400);
+          const rank = d * 1000 - Math.min(500, fronts.weights[at]!) + (word[0] === candidate[0] ? 0 : 400);
           if (rank < bestRank) [best, bestRank] = [candidate, rank];
         }
       }
@@ -124,6 +153,11 @@ export function makeSpeller(words: ReadonlyMap<string, number>): Speller {
     },
   };
 }
+
+const keepsFirst = (word: string, candidate: string): boolean =>
+  sounds(word) === sounds(candidate) ||
+  (word.length + 1 === candidate.length && candidate.startsWith(word, 1)) ||
+  isSwap(word, candidate);
 
 /** First sound: letters that are written for each other count as one. */
 function sounds(word: string): string {

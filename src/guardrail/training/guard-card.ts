@@ -15,7 +15,7 @@ export type GuardCardFacts = {
   readonly blocks: number;
   /** Hours of the last run alone. */
   readonly hours: number;
-  readonly scores: { readonly parts: number; readonly english: Figures; readonly others: Figures };
+  readonly scores: { readonly parts: number; readonly heldOut: number; readonly english: Figures; readonly others: Figures };
   readonly threshold: number;
 };
 
@@ -33,8 +33,8 @@ categories O1…O13. It decides about prompts for world models, nothing else; it
   Arabic, Hindi, Chinese and Japanese; ${recipe.texts} texts are put together from them by a seeded program. No foreign data set, no foreign weights,
   no real people, no slurs. Texts outside English were not proof-read by native speakers.
 - **Training**: \`recipes/${recipe.name}.json\`, ${recipe.steps} steps of ${recipe.batch} texts, AdamW, averaged weights, ${hours} hours on one thread of a shared machine
-  (cross-validation takes ${scores.parts} such runs more); the command is \`orrery guard train recipes/${recipe.name}.json\`.
-- **Threshold** ${threshold}: where misses are ${recipe.missesPerRefusal} times as frequent as refusals in cross-validation over blocks (${scores.parts} parts, each run as long as the last one; half
+  (cross-validation takes ${scores.heldOut} such ${scores.heldOut === 1 ? 'run' : 'runs'} more); the command is \`orrery guard train recipes/${recipe.name}.json\`.
+- **Threshold** ${threshold}: where misses are ${recipe.missesPerRefusal} times as frequent as refusals in cross-validation over blocks (${scores.heldOut} of ${scores.parts} parts held out, each run as long as the last one; half
   of the English texts in disguise). The network had never seen the wording of these texts, and a held-out block often holds a topic that no other block has, so the figures are
   worse than those for new wordings of known topics. Probabilities are calibrated per language on the same texts.
 

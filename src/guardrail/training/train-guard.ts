@@ -42,8 +42,10 @@ export const guardRecipe = z.strictObject({
   seed: z.int().nonnegative(),
   batch: count,
   steps: count,
-  /** Parts of the blocks, each held out once, steps of each run, and texts scored in each. */
-  crossValidation: z.strictObject({ parts: z.int().min(2), steps: count, texts: count }),
+  /** Parts of the blocks, how many of them are held out in turn (default: each), steps of each run, texts scored in each. */
+  crossValidation: z
+    .strictObject({ parts: z.int().min(2), heldOut: count.optional(), steps: count, texts: count })
+    .refine(({ parts, heldOut = parts }) => heldOut <= parts, 'need heldOut no larger than parts'),
   /** Misses per refusal at the chosen threshold. */
   missesPerRefusal: positive,
   net: promptNetConfig,
@@ -99,7 +101,7 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
   yield { type: 'words', ...prepareWords(dir, blocks), blocks: blocks.length };
   const plain = plainWords(dir);
   const knowledge = loadKnowledge(dir);
-  const { parts, steps: foldSteps, texts: heldOutTexts } = recipe.crossValidation;
+  const { parts, heldOut: folds = parts, steps: foldSteps, texts: heldOutTexts } = recipe.crossValidation;
   const run = async function* (
     part: string,
     steps: number,
@@ -139,7 +141,7 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
   };
 
   const pooled: Scored[] = [];
-  for (let fold = 0; fold < parts; fold++) {
+  for (let fold = 0; fold < folds; fold++) {
     const file = join(options.out, `fold-${fold}-scores.json`);
     if (!existsSync(file)) {
       const train = blocks.filter((b, i) => partOf(b, i, parts) !== fold);
@@ -201,7 +203,8 @@ async function exportGuard(
     }),
   );
   const hours = Math.round(record.seconds / 36) / 100;
-  const scores = { parts: recipe.crossValidation.parts, english: figures(english), others: figures(others) };
+  const { parts, heldOut = parts } = recipe.crossValidation;
+  const scores = { parts, heldOut, english: figures(english), others: figures(others) };
   const model = {
     version: 1,
     kind: 'orrery-guard',
