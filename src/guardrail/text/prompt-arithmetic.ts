@@ -15,14 +15,22 @@ type Dense = {
   readonly bias: Float32Array;
 };
 
-/** Prepares the sums. @param weights by the names of `promptNet`; float16 tables are widened row by row when they are used */
-export function promptArithmetic(net: PromptNetConfig, weights: ReadonlyMap<string, NdArray>): PromptArithmetic {
+/**
+ * Prepares the sums.
+ * @param weights by the names of `promptNet`; float16 tables are widened row by row when they are used
+ * @param keyOf the key under which a name is stored
+ */
+export function promptArithmetic(
+  net: PromptNetConfig,
+  weights: ReadonlyMap<string, NdArray>,
+  keyOf: (name: string) => string = (name) => name,
+): PromptArithmetic {
   const { words, ids: each, width, channels, hidden, outputs } = net;
-  const rowOf = tableRows(tensor(weights, 'table.weight', [net.table, width]), net.table, width);
-  const conv1 = dense(weights, 'conv1', channels, 3 * width);
-  const conv2 = dense(weights, 'conv2', channels, 3 * channels);
-  const inner = dense(weights, 'hidden', hidden, 4 * channels);
-  const last = dense(weights, 'out', outputs, hidden);
+  const rowOf = tableRows(tensor(weights, keyOf('table.weight'), [net.table, width]), net.table, width);
+  const conv1 = dense(weights, keyOf('conv1'), channels, 3 * width);
+  const conv2 = dense(weights, keyOf('conv2'), channels, 3 * channels);
+  const inner = dense(weights, keyOf('hidden'), hidden, 4 * channels);
+  const last = dense(weights, keyOf('out'), outputs, hidden);
   const bag = new Float32Array(words * width);
   const first = new Float32Array(words * channels);
   const second = new Float32Array(words * channels);

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { f32, type GuardCategory, type NdArray, OrreryError, toF32 } from '../../base/index.ts';
 import { openSafetensors } from '../../formats/index.ts';
-import { compile, input } from '../../graph/index.ts';
+import { add, compile, input, mul } from '../../graph/index.ts';
 import type { ModelFolder } from '../../hub/index.ts';
-import { namedWeights, type PromptNetConfig, promptNet } from '../../nets/index.ts';
+import { namedWeights, type PromptNetConfig, promptNet, scoped } from '../../nets/index.ts';
 import { openRuntime, type Runtime, type Session } from '../../runtime/index.ts';
 import { CATEGORY_CODES } from '../categories.ts';
 import { type FeatureConfig, fillWindow, windowStarts, wordIds } from './features.ts';
 import type { Language } from './languages.ts';
-import { promptArithmetic } from './prompt-arithmetic.ts';
+import { type PromptArithmetic, promptArithmetic } from './prompt-arithmetic.ts';
 import type { ReadingKnowledge, Word } from './read.ts';
 
 const count = z.int().positive();
@@ -29,6 +29,8 @@ export const promptNetConfig = z.strictObject({
 /** `config` of the model record. */
 export const promptModelConfig = z.object({
   net: promptNetConfig,
+  /** Networks whose logits are averaged; keys of the second one start with "1.", and so on. */
+  members: z.int().min(1).max(4).default(1),
   /** Concept ids at the front of the table. */
   concepts: count,
   /** Calibration: probability = sigmoid(slope·logit + offset + languages[language]), fitted on held-out texts. */
@@ -92,8 +94,8 @@ export async function openPromptClassifier(
     using file = openSafetensors(join(folder.dir, 'model.safetensors'));
     for (const key of file.tensors.keys()) weights.set(key, file.read(key));
   }
-  const logitsOf = promptArithmetic(config.net, weights);
-  const engine = openEngine(config.net, weights);
+  const logitsOf = meanArithmetic(config, weights);
+  const engine = openEngine(config, weights);
   const each = features.words * features.ids;
   return {
     version: folder.record.name,
@@ -135,9 +137,24 @@ export async function openPromptClassifier(
 
 const NOTHING: PromptScore = { probability: 0, category: '-', categories: CATEGORY_CODES.map(() => 0) };
 
+/** Key of a weight of a member. */
+export const memberKey = (key: string, member: number): string => (member === 0 ? key : `${member}.${key}`);
+
+/** Mean logits of all members in plain arithmetic. */
+function meanArithmetic({ net, members }: PromptModelConfig, weights: ReadonlyMap<string, NdArray>): PromptArithmetic {
+  const all = Array.from({ length: members }, (_, m) => promptArithmetic(net, weights, (key) => memberKey(key, m)));
+  if (all.length === 1) return all[0]!;
+  const mean = new Float32Array(net.outputs);
+  return (ids) => {
+    mean.fill(0);
+    for (const one of all) for (const [k, logit] of one(ids).entries()) mean[k]! += logit / members;
+    return mean;
+  };
+}
+
 /** The network in the engine, for long texts; nothing is loaded before the first of them. */
 function openEngine(
-  net: PromptNetConfig,
+  { net, members }: PromptModelConfig,
   weights: ReadonlyMap<string, NdArray>,
 ): { run(ids: Int32Array): Promise<Float32Array>; dispose(): Promise<void> } {
   let runtime: Runtime | undefined;
@@ -146,7 +163,7 @@ function openEngine(
     // Widened once, not in every run.
     const wide = new Map([...weights].map(([key, value]) => [key, f32(value.shape, toF32(value))] as const));
     runtime = openRuntime({ threads: 1 });
-    return runtime.load(graphOf(net, BATCH, wide));
+    return runtime.load(graphOf(net, BATCH, wide, members));
   };
   return {
     async run(ids) {
@@ -161,11 +178,19 @@ function openEngine(
   };
 }
 
-/** The network as a graph with its weights inside. */
-export function graphOf(net: PromptNetConfig, batch: number, weights: ReadonlyMap<string, NdArray>) {
+/** The network as a graph with its weights inside; the mean of several members. */
+export function graphOf(net: PromptNetConfig, batch: number, weights: ReadonlyMap<string, NdArray>, members = 1) {
   const ids = input('ids', [batch, net.words, net.ids], 'i32');
+  const each = Array.from({ length: members }, (_, m) =>
+    promptNet(ids, net, m === 0 ? namedWeights : scoped(namedWeights, `${m}`)),
+  );
   return compile(
-    { logits: promptNet(ids, net, namedWeights) },
+    {
+      logits: mul(
+        each.reduce((a, b) => add(a, b)),
+        1 / members,
+      ),
+    },
     {
       name: 'orrery-guard',
       weights: (name) => {

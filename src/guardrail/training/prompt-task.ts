@@ -19,7 +19,10 @@ export type PromptTaskOptions = {
   readonly train: readonly Block[];
   readonly heldOut: readonly Block[];
   readonly batch: number;
+  /** Of texts and batches of the training. */
   readonly seed: number;
+  /** Of the texts that are scored; default: `seed`. Members of an ensemble are scored on the same texts. */
+  readonly heldOutSeed?: number;
   /** Ordinary words, see `textSource`. */
   readonly plainWords: readonly string[];
   /** Gets the scores of the held-out texts at each validation. */
@@ -42,7 +45,7 @@ export function promptTask(options: PromptTaskOptions): TrainingTask {
   const examples = makeExamples(options, options.train, train);
   // No dictionary frames among the scored texts: they are easy, and would make the refusals look rarer than they are.
   const scored = { label: 'held out', count: options.heldOutTexts, plainWords: [], disguised: DISGUISED.heldOut };
-  const heldOut = makeExamples(options, options.heldOut, scored);
+  const heldOut = makeExamples({ ...options, seed: options.heldOutSeed ?? options.seed }, options.heldOut, scored);
   return {
     name: 'orrery-guard',
     loss(weights) {

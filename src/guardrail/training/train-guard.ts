@@ -19,7 +19,7 @@ import { parseModelRecord, sha256OfFile } from '../../hub/index.ts';
 import { listWeights, promptNet } from '../../nets/index.ts';
 import { averagedWeights, optimizerSettings, runTraining, type TrainEvent } from '../../training/index.ts';
 import { KNOWLEDGE_FILES, loadKnowledge } from '../knowledge.ts';
-import { featuresOf, promptNetConfig } from '../text/prompt-classifier.ts';
+import { featuresOf, memberKey, promptNetConfig } from '../text/prompt-classifier.ts';
 import { areaUnderCurve, balancedThreshold, calibrated, fitCalibration, ratesAt } from './calibrate.ts';
 import { type Block, partOf, readBlocks } from './corpus.ts';
 import { guardCard } from './guard-card.ts';
@@ -46,6 +46,8 @@ export const guardRecipe = z.strictObject({
   crossValidation: z
     .strictObject({ parts: z.int().min(2), heldOut: count.optional(), steps: count, texts: count })
     .refine(({ parts, heldOut = parts }) => heldOut <= parts, 'need heldOut no larger than parts'),
+  /** Networks whose logits are averaged, trained alike from seeds `seed`, `seed` + 1, … */
+  members: z.int().min(1).max(4).default(1),
   /** Misses per refusal at the chosen threshold. */
   missesPerRefusal: positive,
   net: promptNetConfig,
@@ -107,8 +109,10 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
     steps: number,
     train: readonly Block[],
     heldOut: readonly Block[],
+    member: number,
     onScores?: (scores: readonly Scored[]) => void,
   ): AsyncGenerator<TrainGuardEvent> {
+    const seed = recipe.seed + member;
     const task = promptTask({
       net: recipe.net,
       features: featuresOf(recipe),
@@ -116,7 +120,8 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
       train,
       heldOut,
       batch: recipe.batch,
-      seed: recipe.seed,
+      seed,
+      heldOutSeed: recipe.seed,
       texts: recipe.texts,
       heldOutTexts,
       plainWords: plain,
@@ -125,7 +130,7 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
     const { decayFrom, ...schedule } = recipe.schedule;
     const events = runTraining(task, {
       folder: join(options.out, part),
-      seed: recipe.seed,
+      seed,
       steps,
       schedule: { ...schedule, decayFrom: Math.floor(decayFrom * steps), decayTo: steps },
       optimizer: recipe.optimizer,
@@ -140,32 +145,45 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
     throwIfAborted(options.signal);
   };
 
+  const members = Array.from({ length: recipe.members }, (_, m) => m);
   const pooled: Scored[] = [];
   for (let fold = 0; fold < folds; fold++) {
-    const file = join(options.out, `fold-${fold}-scores.json`);
-    if (!existsSync(file)) {
-      const train = blocks.filter((b, i) => partOf(b, i, parts) !== fold);
-      const heldOut = blocks.filter((b, i) => partOf(b, i, parts) === fold);
-      let scores: readonly Scored[] = [];
-      yield* run(`fold-${fold}`, foldSteps, train, heldOut, (found) => {
-        scores = found;
-      });
-      if (scores.length === 0) {
-        const folder = join(options.out, `fold-${fold}`);
-        throw new OrreryError('data', `${folder} is trained but was never scored; remove it and run again`);
+    const train = blocks.filter((b, i) => partOf(b, i, parts) !== fold);
+    const heldOut = blocks.filter((b, i) => partOf(b, i, parts) === fold);
+    const each: Scored[][] = [];
+    for (const member of members) {
+      const part = runName(`fold-${fold}`, member);
+      const file = join(options.out, `${part}-scores.json`);
+      if (!existsSync(file)) {
+        let scores: readonly Scored[] = [];
+        yield* run(part, foldSteps, train, heldOut, member, (found) => {
+          scores = found;
+        });
+        if (scores.length === 0) {
+          const folder = join(options.out, part);
+          throw new OrreryError('data', `${folder} is trained but was never scored; remove it and run again`);
+        }
+        writeFileAtomic(file, JSON.stringify(scores));
       }
-      writeFileAtomic(file, JSON.stringify(scores));
+      each.push(JSON.parse(readFileSync(file, 'utf8')) as Scored[]);
     }
-    pooled.push(...(JSON.parse(readFileSync(file, 'utf8')) as Scored[]));
+    pooled.push(...meanScores(each));
   }
-  yield* run(
-    'full',
-    recipe.steps,
-    blocks,
-    blocks.filter((_, i) => i % 7 === 0),
-  );
+  const some = blocks.filter((_, i) => i % 7 === 0);
+  for (const member of members) yield* run(runName('full', member), recipe.steps, blocks, some, member);
   const { threshold, auc } = await exportGuard(recipe, options.out, dir, pooled, blocks.length);
   yield { type: 'exported', dir, threshold, auc };
+}
+
+/** Folder of a run; the first member has the plain name. */
+const runName = (part: string, member: number): string => (member === 0 ? part : `${part}-${member}`);
+
+/** Mean logits of the members, text by text; all members were scored on the same texts. */
+function meanScores(each: readonly (readonly Scored[])[]): Scored[] {
+  return each[0]!.map((one, i) => ({
+    ...one,
+    score: each.reduce((sum, list) => sum + list[i]!.score, 0) / each.length,
+  }));
 }
 
 /** Writes weights, record and card. */
@@ -178,11 +196,16 @@ async function exportGuard(
 ): Promise<{ threshold: number; auc: number }> {
   const { net } = recipe;
   const specs = listWeights((w) => promptNet(input('ids', [1, net.words, net.ids], 'i32'), net, w));
-  const { weights, record } = await averagedWeights(join(out, 'full'), specs);
-  const tensors = specs.map(({ key, shape }): readonly [string, NdArray] => [
-    key,
-    { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) },
-  ]);
+  const tensors: (readonly [string, NdArray])[] = [];
+  let seconds = 0;
+  let steps = 0;
+  for (let member = 0; member < recipe.members; member++) {
+    const { weights, record } = await averagedWeights(join(out, runName('full', member)), specs);
+    for (const { key, shape } of specs)
+      tensors.push([memberKey(key, member), { dtype: 'f16', shape, data: f32ToHalf(weights.get(key)!) }]);
+    seconds += record.seconds;
+    steps = record.step;
+  }
   writeSafetensors(join(dir, 'model.safetensors'), tensors, { kind: 'orrery-guard', name: recipe.name });
   const calibration = fitCalibration(pooled);
   const probabilities = calibrated(pooled, calibration);
@@ -202,16 +225,16 @@ async function exportGuard(
       return [name, { sizeBytes: statSync(path).size, sha256: sha256OfFile(path) }];
     }),
   );
-  const hours = Math.round(record.seconds / 36) / 100;
+  const hours = Math.round(seconds / 36) / 100;
   const { parts, heldOut = parts } = recipe.crossValidation;
   const scores = { parts, heldOut, english: figures(english), others: figures(others) };
   const model = {
     version: 1,
     kind: 'orrery-guard',
     name: recipe.name,
-    parameters: specs.reduce((n, s) => n + sizeOf(s.shape), 0),
-    config: { net, concepts: recipe.concepts, ...calibration, threshold },
-    training: { recipe, steps: record.step, hours, blocks },
+    parameters: recipe.members * specs.reduce((n, s) => n + sizeOf(s.shape), 0),
+    config: { net, members: recipe.members, concepts: recipe.concepts, ...calibration, threshold },
+    training: { recipe, steps, hours, blocks },
     scores,
     licence: 'Apache-2.0',
     files,
