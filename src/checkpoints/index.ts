@@ -9,6 +9,7 @@ export {
   fromLayout,
   joinPieces,
 } from './keys/autoregressive.ts';
+export { ditName } from './keys/general-dit.ts';
 export { latentTable, requirePair } from './latents.ts';
 export { type Checkpoint, type Network, type OpenCheckpointOptions, openCheckpoint } from './open.ts';
 export type { CheckpointTensor, Expected, Family, LatentTable, Spelling, Tensors } from './types.ts';

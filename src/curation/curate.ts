@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { InputError, OrreryError, throwIfAborted } from '../base/index.ts';
-import { diskError, makeFolder } from '../formats/index.ts';
+import { diskError, isLerobot, makeFolder } from '../formats/index.ts';
 import { openBackend as openMedia } from '../media/index.ts';
 import type { DeadLetter, Result } from './engine/backend.ts';
 import { openEmbedded } from './engine/embedded.ts';
@@ -11,7 +11,7 @@ import { openIsolated } from './engine/isolated.ts';
 import { runPipeline, type StageProgress } from './engine/pipeline.ts';
 import type { Stage, Unit } from './engine/stage.ts';
 import { checkNesting, type Discovered, discover } from './ingest/discover.ts';
-import { isLerobot, lerobotVideos } from './ingest/lerobot.ts';
+import { lerobotVideos } from './ingest/lerobot.ts';
 import { isMcap, mcapVideos } from './ingest/mcap.ts';
 import { asSessions } from './ingest/sessions.ts';
 import { finishJob, type JobSummary, readJob } from './layout/finish.ts';

@@ -25,8 +25,18 @@ export {
   writeFileAtomic,
   writeFully,
 } from './files.node.ts';
+export {
+  fillPattern,
+  isLerobot,
+  type Lerobot,
+  type LerobotEpisode,
+  type LerobotVideo,
+  lerobotActions,
+  openLerobot,
+} from './lerobot.node.ts';
 export { type McapChannel, type McapMessage, type ReadAt, readMcap, type Unlz4 } from './mcap.ts';
 export { readNpy } from './npy.ts';
+export { arraysOfPickle } from './numpy-pickle.ts';
 export { type Column, type ColumnType, parquetColumns, readParquet, writeParquet } from './parquet.node.ts';
 export { PICKLE_LIMITS, type Pickle, type PickleValue, readPickle } from './pickle.ts';
 export {

@@ -22,7 +22,14 @@ import {
   throwIfAborted,
   toF32,
 } from '../base/index.ts';
-import { createSafetensorsWriter, makeFolder, openSafetensors, writeSafetensors } from '../formats/index.ts';
+import {
+  createSafetensorsWriter,
+  makeFolder,
+  openSafetensors,
+  openTensors,
+  writeSafetensors,
+  writeTorchSteps,
+} from '../formats/index.ts';
 import { sha256OfFile } from '../hub/index.ts';
 import { addProduct } from '../nets/text/lora.ts';
 import type { WeightPlan } from './tuning.ts';
@@ -41,21 +48,33 @@ export type Adapter = {
   readonly alpha: number;
   /** By the name of the weight, without ending. */
   readonly parts: ReadonlyMap<string, AdapterPart>;
-  /** Weights that the adapter replaces in full. */
-  readonly replaced: readonly string[];
+  /** Weights that the adapter replaces in full, by name. */
+  readonly replaced: ReadonlyMap<string, NdArray>;
 };
 
-/** Writes the low-rank factors of a training, and the weights it trained in full, as float32. */
+/** What happens to one weight of a model. */
+type Change =
+  | { readonly kind: 'add'; readonly part: AdapterPart }
+  | { readonly kind: 'replace'; readonly value: NdArray };
+
+/**
+ * Writes the low-rank factors of a training, and the weights it trained in full, as float32.
+ * @param nameOf the name of a weight or factor in the file; undefined leaves it out
+ */
 export function writeAdapter(
   path: string,
   plan: WeightPlan,
   values: ReadonlyMap<string, Float32Array>,
   base: string,
+  nameOf: (key: string) => string | undefined = (key) => key,
 ): void {
   if (plan.lora === undefined) throw new OrreryError('internal', 'an adapter was asked of a training without LoRA');
   writeSafetensors(
     path,
-    plan.trained.map(({ key, shape }) => [key, { dtype: 'f32', shape, data: values.get(key)! }] as const),
+    plan.trained.flatMap(({ key, shape }) => {
+      const name = nameOf(key);
+      return name === undefined ? [] : [[name, { dtype: 'f32', shape, data: values.get(key)! }] as const];
+    }),
     { rank: String(plan.lora.rank), alpha: String(plan.lora.alpha), base },
   );
 }
@@ -69,11 +88,11 @@ export function readAdapter(path: string, alpha?: number): Adapter {
   if (!existsSync(file)) throw new OrreryError('data', `${file}: no such adapter`);
   using source = openSafetensors(file);
   const factors = new Map<string, { a?: NdArray; b?: NdArray }>();
-  const replaced: string[] = [];
+  const replaced = new Map<string, NdArray>();
   for (const name of source.tensors.keys()) {
     const match = FACTOR.exec(name);
     if (match === null) {
-      replaced.push(name);
+      replaced.set(name, source.read(name));
       continue;
     }
     const pair = factors.get(match[1]!) ?? {};
@@ -156,10 +175,10 @@ export async function* mergeAdapter(
   if (existsSync(target)) {
     throw new InputError('target', { got: target, need: 'a new folder', why: 'there is something already' });
   }
-  if (adapter.replaced.length > 0) {
+  if (adapter.replaced.size > 0 && sign === -1) {
     throw new OrreryError(
       'unsupported',
-      `${adapter.path} also holds ${adapter.replaced.length} weights in full (${adapter.replaced[0]}, …), which cannot be added; take the model folder that the training's --export wrote`,
+      `${adapter.path} also holds ${adapter.replaced.size} weights in full (${[...adapter.replaced.keys()][0]}, …): what was there before is not in it and cannot be put back; take the model that it was merged into`,
     );
   }
   const files = filesOf(model);
@@ -179,28 +198,20 @@ export async function* mergeAdapter(
         copyFileSync(file, to);
         continue;
       }
-      using source = openSafetensors(file);
-      const specs = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype: dtype as DType, shape }));
-      const writer = createSafetensorsWriter(to, specs, source.metadata);
-      try {
-        for (const { name } of specs) {
-          throwIfAborted(signal);
-          const part = own.get(name);
-          const array = source.read(name);
-          if (part === undefined) {
-            writer.write(name, array);
-            continue;
-          }
-          const { changed, largest } = added(array, part, (sign * adapter.alpha) / part.rank);
-          maxChange = Math.max(maxChange, largest);
-          writer.write(name, changed);
-          yield { type: 'weight', name, index: ++index, total: adapter.parts.size };
-        }
-        writer.close();
-      } catch (error) {
-        writer.abort();
-        throw error;
-      }
+      const total = adapter.parts.size + adapter.replaced.size;
+      const changed = (name: string, array: NdArray): NdArray => {
+        const change = own.get(name)!;
+        const made =
+          change.kind === 'add'
+            ? added(array, change.part, (sign * adapter.alpha) / change.part.rank)
+            : replacedBy(array, change.value);
+        maxChange = Math.max(maxChange, made.largest);
+        return made.changed;
+      };
+      const steps = file.endsWith('.safetensors')
+        ? rewriteSafetensors(file, to, own, changed, signal)
+        : rewriteTorch(file, to, own, changed, signal);
+      for (const name of steps) yield { type: 'weight', name, index: ++index, total };
     }
     updateRecord(half, adapter, sign);
     renameSync(half, target);
@@ -210,6 +221,60 @@ export async function* mergeAdapter(
   }
   yield { type: 'completed', dir: target, merged: index, maxChange };
 }
+
+type Changed = (name: string, array: NdArray) => NdArray;
+
+/** A copy of a file with the changed weights in it; yields their names. */
+function* rewriteSafetensors(
+  file: string,
+  to: string,
+  own: ReadonlyMap<string, Change>,
+  changed: Changed,
+  signal: AbortSignal | undefined,
+): Generator<string> {
+  using source = openSafetensors(file);
+  const specs = [...source.tensors].map(([name, { dtype, shape }]) => ({ name, dtype: dtype as DType, shape }));
+  const writer = createSafetensorsWriter(to, specs, source.metadata);
+  try {
+    for (const { name } of specs) {
+      throwIfAborted(signal);
+      const array = source.read(name);
+      writer.write(name, own.has(name) ? changed(name, array) : array);
+      if (own.has(name)) yield name;
+    }
+    writer.close();
+  } catch (error) {
+    writer.abort();
+    throw error;
+  }
+}
+
+/** The same of a torch file, which becomes a flat dictionary of its tensors: what else is in it is no weight. */
+function* rewriteTorch(
+  file: string,
+  to: string,
+  own: ReadonlyMap<string, Change>,
+  changed: Changed,
+  signal: AbortSignal | undefined,
+): Generator<string> {
+  using source = openTensors(file);
+  const list = [...source.tensors].map(([name, { dtype, shape }]) => ({
+    name,
+    dtype,
+    shape,
+    readBytes: () => {
+      if (!own.has(name)) return source.readBytes(name);
+      const { data } = changed(name, source.read(name));
+      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    },
+  }));
+  for (const name of writeTorchSteps(to, list)) {
+    throwIfAborted(signal);
+    if (own.has(name)) yield name;
+  }
+}
+
+const isTorch = (path: string): boolean => /\.(pt|pth|ckpt|bin)$/.test(path) && !/mean_std\.pt$|_optim\.pt$/.test(path);
 
 function filesOf(dir: string): string[] {
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true) {
@@ -222,26 +287,27 @@ function filesOf(dir: string): string[] {
     .sort();
 }
 
-/** For each file the additions of its weights. Every addition must find exactly one weight of its size. */
-function placesOf(model: string, files: readonly string[], adapter: Adapter): Map<string, Map<string, AdapterPart>> {
+/** For each file the changes of its weights. Every change must find exactly one weight of its size. */
+function placesOf(model: string, files: readonly string[], adapter: Adapter): Map<string, Map<string, Change>> {
   const all: {
     readonly file: string;
     readonly name: string;
     readonly shape: readonly number[];
     readonly dtype: string;
   }[] = [];
-  for (const file of files.filter((f) => f.endsWith('.safetensors'))) {
-    using source = openSafetensors(file);
+  for (const file of files.filter((f) => f.endsWith('.safetensors') || isTorch(f))) {
+    using source = file.endsWith('.safetensors') ? openSafetensors(file) : openTensors(file);
     for (const [name, { shape, dtype }] of source.tensors) all.push({ file, name, shape, dtype });
   }
   if (all.length === 0) {
-    throw new OrreryError(
-      'unsupported',
-      `${model} has no safetensors file; convert it first: orrery models convert ${model} NEW --layout original`,
-    );
+    throw new OrreryError('unsupported', `${model} has no safetensors or torch file; name the folder of a model`);
   }
-  const places = new Map<string, Map<string, AdapterPart>>();
-  for (const [key, part] of adapter.parts) {
+  const places = new Map<string, Map<string, Change>>();
+  const changes: [string, Change][] = [
+    ...[...adapter.parts].map(([key, part]): [string, Change] => [key, { kind: 'add', part }]),
+    ...[...adapter.replaced].map(([key, value]): [string, Change] => [key, { kind: 'replace', value }]),
+  ];
+  for (const [key, change] of changes) {
     const exact = all.filter(({ name }) => name === key || name === `${key}.weight`);
     const found = exact.length > 0 ? exact : all.filter(({ name }) => isNamed(name, key));
     const where = `adapter ${basename(adapter.path)}: ${key}`;
@@ -250,17 +316,18 @@ function placesOf(model: string, files: readonly string[], adapter: Adapter): Ma
       throw new OrreryError('data', `${where}: ${model} has ${what} of this name; it was made for another model`);
     }
     const [{ file, name, shape, dtype }] = found as [(typeof all)[number]];
-    if (shape[0] !== part.rows || sizeOf(shape) !== part.rows * part.columns) {
+    const need = change.kind === 'add' ? [change.part.rows, change.part.columns] : change.value.shape;
+    if (shape[0] !== need[0] || sizeOf(shape) !== sizeOf(need)) {
       throw new OrreryError(
         'data',
-        `${where} is ${part.rows}×${part.columns}, ${name} is [${shape}]; it was made for another model`,
+        `${where} is ${need.join('×')}, ${name} is [${shape}]; it was made for another model`,
       );
     }
     if (dtype !== 'f32' && dtype !== 'f16' && dtype !== 'bf16') {
       throw new OrreryError('unsupported', `${name} is ${dtype}; additions need f32, f16 or bf16 weights`);
     }
-    const own = places.get(file) ?? new Map<string, AdapterPart>();
-    own.set(name, part);
+    const own = places.get(file) ?? new Map<string, Change>();
+    own.set(name, change);
     places.set(file, own);
   }
   return places;
@@ -277,6 +344,14 @@ function added(array: NdArray, part: AdapterPart, factor: number): { changed: Nd
   addProduct(sum, part.b, part.a, part.rank, [part.rows, part.columns], factor);
   const largest = sum.reduce((most, v, i) => Math.max(most, Math.abs(v - before[i]!)), 0);
   const data = array.dtype === 'f32' ? sum : array.dtype === 'f16' ? f32ToHalf(sum) : f32ToBfloat(sum);
+  return { changed: { dtype: array.dtype, shape: array.shape, data }, largest };
+}
+
+/** Values of another type become those of the weight. */
+function replacedBy(array: NdArray, value: NdArray): { changed: NdArray; largest: number } {
+  const [before, after] = [toF32(array), toF32(value)];
+  const largest = after.reduce((most, v, i) => Math.max(most, Math.abs(v - before[i]!)), 0);
+  const data = array.dtype === 'f32' ? after.slice() : array.dtype === 'f16' ? f32ToHalf(after) : f32ToBfloat(after);
   return { changed: { dtype: array.dtype, shape: array.shape, data }, largest };
 }
 

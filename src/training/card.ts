@@ -1,10 +1,10 @@
 // The model card of an exported model: what it is, how it was made, what it scores, what it cannot do. Every figure comes
 // from the training's own records.
 import { ROBOT_LIMITS, robotIntro, robotScores } from './card-robot.ts';
-import type { Recipe } from './recipe.ts';
+import type { OwnRecipe } from './recipe.ts';
 
 export type CardFacts = {
-  readonly recipe: Recipe;
+  readonly recipe: OwnRecipe;
   readonly parameters: number;
   readonly steps: number;
   readonly hours: number;
@@ -48,7 +48,7 @@ export function modelCard(f: CardFacts): string {
   return [...head, ...scores, '', '## Limits', '', ...limits, '', 'Licence: Apache-2.0.', ''].join('\n');
 }
 
-function tokenizerIntro(r: Extract<Recipe, { kind: 'tokenizer' }>): string[] {
+function tokenizerIntro(r: Extract<OwnRecipe, { kind: 'tokenizer' }>): string[] {
   const { patch, timePatch, channels } = r.model;
   return [
     `Continuous, causal video tokenizer: ${timePatch}×${patch}×${patch} pixels become one latent cell of ${channels} numbers. The first`,
@@ -56,7 +56,7 @@ function tokenizerIntro(r: Extract<Recipe, { kind: 'tokenizer' }>): string[] {
   ];
 }
 
-function worldIntro(r: Extract<Recipe, { kind: 'world' }>): string[] {
+function worldIntro(r: Extract<OwnRecipe, { kind: 'world' }>): string[] {
   return [
     `Diffusion transformer (${r.model.blocks} blocks, width ${r.model.width}) over the latents of orrery-tokenizer. It makes videos of 128×128 at 24`,
     'frames per second from a sentence, a picture or a video, eight frames at a time, of any length.',

@@ -13,6 +13,8 @@ export type ClipMeta = {
   readonly id: string;
   readonly seed: number;
   readonly scenario: string;
+  /** File of ready text features, of imported data sets. */
+  readonly embedding?: string;
   readonly caption: string;
   readonly captions?: readonly string[];
   readonly objects?: readonly {
@@ -36,6 +38,8 @@ export type Clips = {
   readonly width: number;
   readonly fps: number;
   readonly count: number;
+  /** False: windows are never shown as their mirror image. Default true. */
+  readonly mirrors?: boolean;
   readonly meta: readonly ClipMeta[];
   /** Frames of clip `i`: uint8 [T, H, W, 3], a view. */
   clipView(i: number): Uint8Array;
@@ -48,6 +52,7 @@ type DatasetJson = {
   height: number;
   width: number;
   fps: number;
+  mirrors?: boolean;
   spec?: { frames: number; height: number; width: number; fps: number };
 };
 
@@ -116,6 +121,7 @@ export function loadClips(
     width,
     fps,
     count: meta.length,
+    ...(parsed.mirrors === false ? { mirrors: false } : {}),
     meta,
     clipView: (i) => view(read(shardOf[i]!.name), shardOf[i]!.at, size),
     instanceView: (i) => {
@@ -204,6 +210,7 @@ export function joinClips(
   return {
     ...first!.clips,
     count: owner.length,
+    ...(sets.some(({ clips }) => clips.mirrors === false) ? { mirrors: false } : {}),
     meta: sets.flatMap(({ clips }) => clips.meta),
     parts,
     clipView: (i) => owner[i]!.clips.clipView(owner[i]!.at),

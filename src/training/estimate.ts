@@ -1,20 +1,23 @@
 // What a training costs before anything of it starts: parameters, work per step, memory, data, disk, hours. Nothing is written.
-import { statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NdArray, randomStream, sizeOf } from '../base/index.ts';
+import { type NdArray, OrreryError, randomStream, sizeOf } from '../base/index.ts';
 import { compile, countFlops, input, isInput, type Tensor, topologicalOrder } from '../graph/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import { decode, encode, gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts';
 import { vocabularyOf } from '../nets/orrery/words.ts';
 import { availableMemory, estimateMemory, openRuntime, type Runtime } from '../runtime/index.ts';
-import { type LatentStats, WINDOW_FRAMES } from '../worlds/index.ts';
+import { type LatentStats, openTokenizerPart, tokenizerNetworks, WINDOW_FRAMES } from '../worlds/index.ts';
 import { newestRecord } from './checkpoint.ts';
 import { type Clips, loadClips } from './clips.ts';
+import { isImported } from './imports/import-clips.ts';
 import { windowsPerClip } from './latents.ts';
 import { parameterCount } from './optimizer.ts';
-import { type Recipe, readRecipe, type WorldRecipe } from './recipe.ts';
-import { weightsOfModel } from './start.ts';
+import { openPublicModel } from './public-model.ts';
+import { type CosmosRecipe, phasesOf, type Recipe, readRecipe, type WorldRecipe } from './recipe.ts';
+import { mappedWeights, type StartWeights, weightsOfModel } from './start.ts';
 import { stepGraphs } from './step.ts';
+import { cosmosLoss } from './tasks/cosmos.ts';
 import { tokenizerLoss } from './tasks/tokenizer.ts';
 import { nanoConfig, worldLoss } from './tasks/world.ts';
 import { dataOf, type TrainOptions, trainClips, tuningOf } from './train.ts';
@@ -90,9 +93,21 @@ export async function estimateTraining(recipePath: string, options: EstimateOpti
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
   const folders = dataOf(recipe, recipePath, options);
+  const missing = folders.find(({ dir, source }) => source !== undefined && !isImported(dir));
+  if (missing !== undefined) {
+    throw new OrreryError(
+      'data',
+      `${missing.source}: its videos are not decoded yet, so that their number and length are not known; start the training once (it decodes first), stop it and ask again`,
+    );
+  }
   const clips = trainClips(recipe, folders);
   const heldOut = loadClips(folders[0]!.dir, 'heldout');
-  const from = recipe.from === undefined ? undefined : weightsOfModel(recipe.from);
+  const from =
+    recipe.kind === 'cosmos'
+      ? openPublicModel(recipe).start
+      : recipe.from === undefined
+        ? undefined
+        : weightsOfModel(recipe.from);
   const { loss, perClip, latentBytes, encodeFlops } = lossOf(recipe, clips);
 
   const plan = planOf({ loss }, tuningOf(recipe, from));
@@ -103,13 +118,20 @@ export async function estimateTraining(recipePath: string, options: EstimateOpti
   const stateBytes = 4 * (4 * trained + parameterCount(plan.frozen) + (accumulate > 1 ? trained : 0));
   const counts = estimateMemory(graphs[0]!);
   const frameBytes = clips.frames * clips.height * clips.width * 3;
-  const dataBytes = recipe.kind === 'world' ? latentBytes : clips.count * frameBytes;
+  // Latents of a public model stay on the disk, a file per clip.
+  const dataBytes = recipe.kind === 'world' ? latentBytes : recipe.kind === 'cosmos' ? 0 : clips.count * frameBytes;
 
   const stepsDone = newestRecord(join(folder, 'checkpoints'))?.record.step ?? 0;
-  const clipsToEncode = recipe.kind === 'world' ? clipsLeft(folder, clips.count, latentBytes) : 0;
-  const seconds = options.gflops === undefined ? await timeSteps(graphs, options) : undefined;
+  const clipsToEncode =
+    recipe.kind === 'world'
+      ? clipsLeft(folder, clips.count, latentBytes)
+      : recipe.kind === 'cosmos'
+        ? clips.count - encodedClips(folder)
+        : 0;
+  const seconds = options.gflops === undefined ? await timeSteps(graphs, options, from?.source) : undefined;
   const gflops = options.gflops ?? flopsPerStep / accumulate / (seconds! * 1e9);
   const secondsPerStep = flopsPerStep / (gflops * 1e9);
+  const secondsLeft = leftFlops(recipe, recipePath, folder, options, stepsDone, flopsPerStep, from) / (gflops * 1e9);
   const encodeSeconds = (clipsToEncode * encodeFlops) / (gflops * 1e9);
   const batch = recipe.batch * accumulate;
   return {
@@ -139,7 +161,7 @@ export async function estimateTraining(recipePath: string, options: EstimateOpti
     disk: { checkpointBytes: 2 * 16 * trained, latentBytes },
     clipsToEncode,
     rate: { gflops, source: options.gflops === undefined ? 'measured steps' : 'given', secondsPerStep },
-    hours: ((recipe.steps - stepsDone) * secondsPerStep + encodeSeconds) / 3600,
+    hours: (secondsLeft + encodeSeconds) / 3600,
   };
 }
 
@@ -158,6 +180,7 @@ function lossOf(
       encodeFlops: 0,
     };
   }
+  if (recipe.kind === 'cosmos') return cosmosCost(recipe, clips);
   const tokenizer = openModelFolder(recipe.tokenizer).record.config as OrreryTokenizerConfig;
   const config = nanoConfig(recipe, tokenizer, clips, vocabularyOfRecipe(recipe, clips));
   const stats: Pick<LatentStats, 'pixelWeight'> = { pixelWeight: new Array<number>(tokenizer.channels).fill(1) };
@@ -170,6 +193,45 @@ function lossOf(
     perClip,
     latentBytes: clips.count * perClip * perWindow,
     encodeFlops: (2 * perClip + 1) * encodeCost(tokenizer, clips),
+  };
+}
+
+/** Work of the steps that are left, phase by phase. */
+function leftFlops(
+  recipe: Recipe,
+  recipePath: string,
+  folder: string,
+  options: EstimateOptions,
+  done: number,
+  lastFlops: number,
+  from: StartWeights | undefined,
+): number {
+  const phases = phasesOf(recipe, recipePath);
+  return phases.reduce((sum, phase, i) => {
+    const end = phases[i + 1]?.from ?? recipe.steps;
+    const steps = Math.max(0, end - Math.max(done, phase.from));
+    if (i === phases.length - 1 || steps === 0) return sum + steps * lastFlops;
+    const own = phase.recipe;
+    const out = join(folder, `phase-${i + 1}`);
+    const folders = dataOf(own, recipePath, { ...options, out: existsSync(out) ? out : folder });
+    const { loss } = lossOf(own, trainClips(own, folders));
+    const { accumulate = 1, optimizer } = own;
+    const [graph] = stepGraphs({ loss }, planOf({ loss }, tuningOf(own, from)), { optimizer, accumulate });
+    return sum + steps * countFlops(graph!) * accumulate;
+  }, 0);
+}
+
+function cosmosCost(recipe: CosmosRecipe, clips: Clips): ReturnType<typeof lossOf> {
+  const model = openPublicModel(recipe);
+  const { config } = openTokenizerPart(model.parts.tokenizer).component;
+  const { frames, height, width } = clips;
+  const [time, space] = [config.temporalCompression, config.spatialCompression];
+  const size = { t: 1 + Math.floor((frames - 1) / time), h: Math.floor(height / space), w: Math.floor(width / space) };
+  return {
+    loss: cosmosLoss(recipe, model, size),
+    perClip: 1,
+    latentBytes: clips.count * 2 * config.latentChannels * size.t * size.h * size.w,
+    encodeFlops: countFlops(tokenizerNetworks(config, { frames, height, width }).encode),
   };
 }
 
@@ -189,6 +251,11 @@ function encodeCost(config: OrreryTokenizerConfig, { height, width }: Clips): nu
   return countFlops({ z, y: decode(z, config, gridOf(config, WINDOW_FRAMES, height, width), weights) });
 }
 
+function encodedClips(folder: string): number {
+  const dir = join(folder, 'latents');
+  return existsSync(dir) ? readdirSync(dir).filter((n) => n.startsWith('train-')).length : 0;
+}
+
 function clipsLeft(folder: string, clips: number, latentBytes: number): number {
   const size = statSync(join(folder, 'latents.bin'), { throwIfNoEntry: false })?.size ?? 0;
   return Math.max(0, clips - Math.floor((size * clips) / latentBytes));
@@ -198,6 +265,7 @@ function clipsLeft(folder: string, clips: number, latentBytes: number): number {
 async function timeSteps(
   graphs: readonly Record<string, Tensor>[],
   { device, threads }: EstimateOptions,
+  source: StartWeights['source'],
 ): Promise<number> {
   await using runtime = openRuntime({
     ...(device === undefined ? {} : { device }),
@@ -205,7 +273,8 @@ async function timeSteps(
   });
   const outputs = graphs[0]!;
   const session = await runtime.load(
-    compile(outputs, { name: 'estimate', target: runtime.device === 'cpu' ? 'cpu' : 'gpu' }),
+    compile(outputs, { name: 'estimate', target: runtime.device === 'cpu' ? 'cpu' : 'gpu', ...mappedWeights(source) }),
+    source?.load,
   );
   const feeds = await madeUp(runtime, outputs);
   const state = Object.fromEntries(feeds.state.map((name) => [name, name]));

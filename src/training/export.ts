@@ -22,7 +22,7 @@ import { writeAdapter } from './adapter.ts';
 import { type CardFacts, modelCard } from './card.ts';
 import { type CheckpointRecord, loadCheckpoint } from './checkpoint.ts';
 import type { Clips } from './clips.ts';
-import type { Recipe } from './recipe.ts';
+import type { OwnRecipe } from './recipe.ts';
 import { scoreModel, scoreRobotModel } from './score.ts';
 import { writeSheet } from './sheet.ts';
 import { requireSameStart, weightsOfModel } from './start.ts';
@@ -54,7 +54,7 @@ export async function averagedWeights(
 
 /** The weights of a recipe's network as trained: the average, with what was frozen and low-rank additions merged in. */
 export async function trainedWeights(
-  recipe: Recipe,
+  recipe: OwnRecipe,
   folder: string,
   specs: readonly WeightSpec[],
 ): Promise<{ weights: Map<string, Float32Array>; record: CheckpointRecord; plan: WeightPlan }> {
@@ -107,7 +107,7 @@ export async function writeModel(
  * scored as shipped, float16 and its own sampler; else the card repeats the last validation.
  */
 export async function exportModel(
-  recipe: Recipe,
+  recipe: OwnRecipe,
   folder: string,
   dir: string,
   heldOut?: Clips,
@@ -168,7 +168,7 @@ export async function writeTokenizerSheet(dir: string, heldOut: Clips): Promise<
 /** Training record and card of the model: recipe, steps, hours, and the last validation. */
 function provenance(
   folder: string,
-  recipe: Recipe,
+  recipe: OwnRecipe,
   record: CheckpointRecord,
 ): { training: unknown; scores: unknown; facts: Omit<CardFacts, 'parameters'> } {
   const validations = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')

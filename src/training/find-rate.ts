@@ -3,8 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readRecipe } from './recipe.ts';
-import { startFrom } from './start.ts';
-import { dataOf, type TrainOptions, taskOf, tuningOf } from './train.ts';
+import { dataOf, importData, startOf, type TrainOptions, taskOf, tuningOf } from './train.ts';
 import { hasDiverged, runTraining, type TrainerOptions, type TrainingTask } from './trainer.ts';
 
 export type RateEvent =
@@ -82,8 +81,10 @@ export async function* findLearningRate(
 ): AsyncGenerator<RateEvent> {
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
-  const start = recipe.from === undefined ? undefined : startFrom(recipe, folder);
-  const task = await taskOf(recipe, folder, dataOf(recipe, recipePath, options), options);
+  const start = startOf(recipe, folder);
+  const data = dataOf(recipe, recipePath, options);
+  for await (const _ of importData(recipe, data, options.signal));
+  const task = await taskOf(recipe, folder, data, options);
   const { from, to, steps, device, threads, signal } = options;
   yield* rateSweep(
     task,

@@ -3,13 +3,20 @@ export { type Adapter, type AdapterPart, type MergeEvent, mergeAdapter, readAdap
 export { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
 export { type ClipMeta, type Clips, loadClips } from './clips.ts';
 export { type EstimateOptions, estimateTraining, type TrainingEstimate } from './estimate.ts';
+export type { Exchange, RoundRecord, Work } from './exchange.ts';
+export { folderExchange } from './exchange-folder.ts';
+export { type NatsExchangeOptions, natsExchange } from './exchange-nats.ts';
 export { averagedWeights, exportModel, trainedWeights, writeModel } from './export.ts';
 export { findLearningRate, type RateEvent, type RateRange, rateSweep } from './find-rate.ts';
+export { type ImportEvent, type ImportSettings, importClips } from './imports/import-clips.ts';
+export { motionBetween, openSource, type Source, type SourceVideo } from './imports/sources.ts';
 export { cacheLatents, latentsBeside } from './latents.ts';
 export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
 export { type ParallelOptions, runParallel } from './parallel.ts';
 export { type PrincipalComponents, principalComponents } from './pca.ts';
 export {
+  type CosmosRecipe,
+  type OwnRecipe,
   optimizerSettings,
   parseRecipe,
   type Recipe,

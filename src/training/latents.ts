@@ -49,8 +49,10 @@ export const windowsPerClip = ({ frames }: Pick<Clips, 'frames'>): number =>
   1 + Math.floor((frames - WINDOW_FRAMES) / STRIDE);
 
 /** Whether a window is cached as its mirror image. */
-export const isMirrored = (window: number, windowsPerClip: number): boolean =>
-  (Math.floor(window / windowsPerClip) + (window % windowsPerClip)) % 2 === 1;
+export function isMirrored(clips: Pick<Clips, 'frames' | 'mirrors'>, window: number): boolean {
+  const perClip = windowsPerClip(clips);
+  return clips.mirrors !== false && (Math.floor(window / perClip) + (window % perClip)) % 2 === 1;
+}
 
 /** Where the latents of a data set lie when they were made with it, for one tokenizer: below the data set's folder. */
 export function latentsBeside(dataset: string, tokenizerFolder: string): string {
@@ -157,7 +159,7 @@ async function encodeWindow(
   const size = { height: clips.height, width: clips.width, frames: WINDOW_FRAMES };
   const frames = new Uint8Array(size.frames * size.height * size.width * 3);
   const k = window % windowsPerClip;
-  const mirror = isMirrored(window, windowsPerClip);
+  const mirror = isMirrored(clips, window);
   cutWindow(
     clips,
     Math.floor(window / windowsPerClip),

@@ -20,6 +20,7 @@ import {
   sub,
   sum,
   type Tensor,
+  transpose,
 } from '../graph/index.ts';
 import type { WeightSpec } from '../nets/orrery/weights.ts';
 
@@ -30,7 +31,19 @@ export type AdamWOptions = {
   readonly weightDecay: number;
   /** Largest global L2 norm of the gradients. */
   readonly clip: number;
+  /** Large matrices by orthogonalised momentum, everything else by AdamW. */
+  readonly muon?: MuonOptions | undefined;
 };
+
+export type MuonOptions = {
+  /** Momentum of the gradients. 0.95 in the paper. */
+  readonly momentum: number;
+  /** Factor on the learning rate; 1 has the size of AdamW's steps, so that one rate serves both. */
+  readonly rate: number;
+};
+
+/** Whether a group is one matrix that Muon can take; a convolution counts as outputs by everything else. */
+const isMatrix = ({ specs }: StateGroup): boolean => specs.length === 1 && specs[0]!.shape.length >= 2;
 
 /** Loss and further scalars from the weights. */
 export type LossOf = (weights: (key: string) => Tensor) => { loss: Tensor; metrics: Record<string, Tensor> };
@@ -228,10 +241,62 @@ function update(
   const next: Record<string, Tensor> = {};
   for (const [i, group] of groups.entries()) {
     const state = STATE_NAMES.map((s) => input(stateName(s, group), group.shape));
+    if (options.muon !== undefined && isMatrix(group)) {
+      const [p, m, ema] = muon(group, g[i]!, ready, { ...options, muon: options.muon });
+      Object.assign(next, { [nextName('p', group)]: p, [nextName('m', group)]: m, [nextName('ema', group)]: ema });
+      continue;
+    }
     const updated = adamW([g[i]!, ...state] as unknown as AdamWArrays, ready, options);
     for (const [k, s] of STATE_NAMES.entries()) next[nextName(s, group)] = updated[k]!;
   }
   return { gradNorm: norm, ...next };
+}
+
+/** Quintic of the Newton–Schulz iteration whose slope at zero is largest (Jordan 2024). */
+const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, steps: 5 } as const;
+
+/**
+ * The nearest matrix with singular values near 1, by X ← aX + (bA + cA²)X with A = XXᵀ, from X = G/‖G‖ (Jordan 2024, "Muon"). The
+ * iteration works on the shorter side.
+ */
+export function orthogonalised(g: Tensor): Tensor {
+  const [rows, columns] = g.shape as [number, number];
+  const { a, b, c, steps } = NEWTON_SCHULZ;
+  const isTall = rows > columns;
+  let x = isTall ? transpose(g, [1, 0]) : g;
+  x = div(x, add(sqrt(sum(mul(x, x))), 1e-7));
+  for (let i = 0; i < steps; i++) {
+    const square = gemm(x, x, { transB: true });
+    const polynomial = add(mul(square, b), mul(gemm(square, square), c));
+    x = add(mul(x, a), gemm(polynomial, x));
+  }
+  return isTall ? transpose(x, [1, 0]) : x;
+}
+
+/**
+ * p′, m′ and the moving average of one matrix: Nesterov momentum, orthogonalised, scaled by 0.2·√max(rows, columns), which gives the
+ * step the size that AdamW's has (Liu et al. 2025, "Muon is scalable for LLM training", equation 4).
+ */
+function muon(
+  group: StateGroup,
+  g: Tensor,
+  factor: Tensor,
+  { muon: o, weightDecay }: AdamWOptions & { readonly muon: MuonOptions },
+): readonly [p: Tensor, m: Tensor, ema: Tensor] {
+  const { shape } = group.specs[0]!;
+  const [rows, columns] = [shape[0]!, sizeOf(shape.slice(1))];
+  const [p, m, ema] = (['p', 'm', 'ema'] as const).map((s) => input(stateName(s, group), group.shape)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const [lr, keep] = [input('lr', [1]), input('emaDecay', [1])];
+  const clipped = mul(g, factor);
+  const m1 = add(mul(m, o.momentum), clipped);
+  const direction = reshape(add(mul(m1, o.momentum), clipped), [rows, columns]);
+  const step = reshape(mul(orthogonalised(direction), 0.2 * o.rate * Math.sqrt(Math.max(rows, columns))), group.shape);
+  const p1 = sub(mul(p, sub(1, mul(lr, weightDecay))), mul(step, lr));
+  return [p1, m1, add(mul(sub(ema, p1), keep), p1)];
 }
 
 type AdamWArrays = readonly [g: Tensor, p: Tensor, m: Tensor, v: Tensor, ema: Tensor];

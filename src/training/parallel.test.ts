@@ -8,7 +8,8 @@ import { taskOf } from '../../test/fixtures/toy-task.ts';
 import { sizeOf } from '../base/index.ts';
 import { listWeights } from '../nets/orrery/weights.ts';
 import { loadCheckpoint } from './checkpoint.ts';
-import { oneAtATime, runParallel } from './parallel.ts';
+import { takeTurn } from './exchange-folder.ts';
+import { runParallel } from './parallel.ts';
 import { runTraining, type TrainEvent } from './trainer.ts';
 
 let folder: string;
@@ -41,6 +42,15 @@ async function events(source: AsyncIterable<TrainEvent>): Promise<TrainEvent[]> 
 async function firstStep(source: AsyncGenerator<TrainEvent>): Promise<void> {
   for (let next = await source.next(); next.value?.type !== 'step'; next = await source.next()) {
     expect(next.done, 'ended without a step of its own').not.toBe(true);
+  }
+}
+
+async function oneAtATime<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const turn = await takeTurn(path);
+  try {
+    return await work();
+  } finally {
+    turn.release();
   }
 }
 

@@ -22,6 +22,22 @@ export const optimizerSettings = z.strictObject({
   eps: positive,
   weightDecay: z.number().min(0),
   clip: positive,
+  /** Large matrices by orthogonalised momentum (Muon), the rest by AdamW. */
+  muon: z.strictObject({ momentum: z.number().min(0).max(0.999), rate: positive }).optional(),
+});
+
+/** How videos of a foreign data set become clips. */
+const importSettings = z.strictObject({
+  frames: count,
+  height: count,
+  width: count,
+  fps: positive.optional(),
+  camera: z.string().optional(),
+  /** Which numbers of an action are used, and in which order. */
+  actions: z.array(z.number().int().nonnegative()).min(1).optional(),
+  /** What a step over several recorded rows does. */
+  rows: z.enum(['sum', 'last']).optional(),
+  heldOut: z.number().positive().max(0.5).optional(),
 });
 
 const common = {
@@ -33,6 +49,8 @@ const common = {
     .record(z.string(), positive)
     .refine((m) => Object.keys(m).length > 0)
     .optional(),
+  /** For data sets of other people (LeRobot, videos/ with captions): the size and rate of the clips that are made of them. */
+  import: importSettings.optional(),
   /** Model folder whose weights are the start; what it lacks starts as from nothing. */
   from: z.string().optional(),
   /** What is trained of the start model; default everything. */
@@ -50,6 +68,14 @@ const common = {
     .optional(),
   /** Stop when so many validations in a row were no better than the best by more than `minDelta`. */
   stop: z.strictObject({ patience: count, minDelta: z.number().min(0) }).optional(),
+  /**
+   * What is different before the recipe as it stands begins, in order: each holds until its step, and what it does not name is as below.
+   * Data, sizes and weights of the loss may differ; what makes the network and its optimizer may not.
+   */
+  phases: z
+    .array(z.looseObject({ until: count }))
+    .min(1)
+    .optional(),
   /** Largest number of training clips to load; default all. */
   clips: count.optional(),
   seed: z.number().int().nonnegative(),
@@ -61,6 +87,7 @@ const common = {
     decayFrom: z.number().int().nonnegative(),
     decayTo: count,
     floor: z.number().min(0).max(1),
+    decay: z.enum(['cosine', 'linear', 'root']).optional(),
     ema: z.union([z.number().min(0).max(1), z.strictObject({ power: z.number().positive().max(0.28) })]),
   }),
   optimizer: optimizerSettings,
@@ -150,11 +177,101 @@ const worldRecipe = z.strictObject({
   sampling: z.strictObject({ picture: sampler, motion: sampler }),
 });
 
-const recipeSchema = z.discriminatedUnion('kind', [tokenizerRecipe, worldRecipe]);
+/** ln σ ~ N(mean, std²), then times `multiplier`: √(latent frames) in the public Video2World recipe. */
+const sigma = { mean: z.number().optional(), std: positive.optional(), multiplier: positive.optional() };
+
+const cosmosRecipe = z.strictObject({
+  kind: z.literal('cosmos'),
+  ...common,
+  /** Folder of a public diffusion transformer, as published or as a diffusers pipeline. */
+  from: z.string(),
+  /** Folders of tokenizer and text encoder where they do not lie beside the model. */
+  parts: z.strictObject({ tokenizer: z.string().optional(), textEncoder: z.string().optional() }).optional(),
+  objective: z.discriminatedUnion('kind', [
+    /** Predict1; `reduce` over the elements of a sample. */
+    z.strictObject({ kind: z.literal('edm'), ...sigma, reduce: z.enum(['mean', 'sum']) }),
+    /** Predict2 and 2.5: logit-normal times, shifted; `top` is the share of extra draws at the highest levels. */
+    z.strictObject({ kind: z.literal('flow'), shift: positive, top: z.number().min(0).max(1).optional() }),
+  ]),
+  /** Video2World: 0 to `most` given latent frames, at noise levels of their own; share of batches without them. */
+  given: z
+    .strictObject({
+      most: z.number().int().nonnegative(),
+      dropout: z.number().min(0).max(1),
+      sigma: z.strictObject(sigma).optional(),
+    })
+    .optional(),
+  /** Share of samples whose text is zeros. */
+  textDropout: z.number().min(0).max(1),
+  /** Captions (or ready features, where the data set has them), or zeros for all. */
+  text: z.enum(['captions', 'none']),
+  /** Factors of the seven action numbers, for models that actions steer. */
+  actionScale: z.array(positive).length(7).optional(),
+  /** Compute blocks again in the backward pass: a third more work, memory for one block's inner values. */
+  recompute: z.boolean(),
+});
+
+const recipeSchema = z.discriminatedUnion('kind', [tokenizerRecipe, worldRecipe, cosmosRecipe]);
 
 export type TokenizerRecipe = z.infer<typeof tokenizerRecipe>;
 export type WorldRecipe = z.infer<typeof worldRecipe>;
+export type CosmosRecipe = z.infer<typeof cosmosRecipe>;
+/** Recipes of this package's own networks. */
+export type OwnRecipe = TokenizerRecipe | WorldRecipe;
 export type Recipe = z.infer<typeof recipeSchema>;
+
+/** Keys that no phase may change: they belong to the run, or to the network and its optimizer. */
+const FIXED = [
+  'kind',
+  'name',
+  'model',
+  'from',
+  'parts',
+  'tune',
+  'tokenizer',
+  'seed',
+  'steps',
+  'schedule',
+  'optimizer',
+  'accumulate',
+  'parallel',
+  'stop',
+  'phases',
+  'validateEvery',
+  'validationClips',
+  'checkpointSeconds',
+  'sampling',
+];
+
+/** A recipe's phases, each a recipe of its own with the step at which it begins; the last one is the recipe as it stands. */
+export function phasesOf<R extends Recipe>(
+  recipe: R,
+  source: string,
+): readonly { readonly from: number; readonly recipe: R }[] {
+  const { phases = [], ...last } = recipe;
+  let from = 0;
+  const list = phases.map(({ until, ...changes }, i) => {
+    const where = `${source}: phases.${i}`;
+    const fixed = Object.keys(changes).find((key) => FIXED.includes(key));
+    if (fixed !== undefined) {
+      throw new InputError(where, {
+        got: fixed,
+        need: 'data, sizes and weights of the loss',
+        why: `${fixed} is that of the whole run`,
+      });
+    }
+    if (until <= from || until >= recipe.steps) {
+      throw new InputError(`${where}.until`, {
+        got: until,
+        need: `more than ${from} and less than ${recipe.steps} steps`,
+      });
+    }
+    const phase = { from, recipe: parseRecipe({ ...last, ...changes }, where) as R };
+    from = until;
+    return phase;
+  });
+  return [...list, { from, recipe: last as unknown as R }];
+}
 
 /** Checks a recipe that has been parsed from JSON; `source` names it in errors. */
 export function parseRecipe(value: unknown, source: string): Recipe {

@@ -4,11 +4,13 @@ export type Schedule = {
   /** Largest learning rate. */
   readonly lr: number;
   readonly warmup: number;
-  /** Steps at which the cosine starts and ends. */
+  /** Steps at which the decay starts and ends: warm-up, a stable rate, decay. */
   readonly decayFrom: number;
   readonly decayTo: number;
   /** Last learning rate as a fraction of the largest. */
   readonly floor: number;
+  /** Curve of the decay, over u from 0 to 1: (1 + cos πu)/2 (default), 1 − u, or 1 − √u (Hägele et al. 2024, section 3). */
+  readonly decay?: 'cosine' | 'linear' | 'root' | undefined;
   /**
    * Moving average of the weights: a number is its largest decay; `power` is a memory that grows with the run, given as its width
    * relative to the steps so far (Karras et al. 2024, section 3.1; 0.1 in Cosmos-Predict2.5); 0 keeps the last weights.
@@ -16,11 +18,13 @@ export type Schedule = {
   readonly ema: number | { readonly power: number };
 };
 
-/** Linear warm-up, constant, cosine to the floor. Steps count from 0. */
+/** Linear warm-up, constant, decay to the floor. Steps count from 0. */
 export function learningRate(s: Schedule, step: number): number {
   if (step < s.warmup) return (s.lr * (step + 1)) / s.warmup;
   if (step <= s.decayFrom) return s.lr;
   const u = Math.min(1, (step - s.decayFrom) / Math.max(1, s.decayTo - s.decayFrom));
+  if (s.decay === 'linear') return s.lr * (s.floor + (1 - s.floor) * (1 - u));
+  if (s.decay === 'root') return s.lr * (s.floor + (1 - s.floor) * (1 - Math.sqrt(u)));
   return s.lr * (s.floor + ((1 - s.floor) * (1 + Math.cos(Math.PI * u))) / 2);
 }
 

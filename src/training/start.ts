@@ -4,18 +4,19 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { halfToF32, InputError, OrreryError, randomStream, sizeOf } from '../base/index.ts';
 import { makeFolder, openSafetensors } from '../formats/index.ts';
+import type { CompileOptions } from '../graph/index.ts';
 import { openModelFolder } from '../hub/index.ts';
 import type { Init, WeightSpec } from '../nets/orrery/weights.ts';
-import type { LatentStats } from '../worlds/index.ts';
+import type { Component, LatentStats } from '../worlds/index.ts';
 import type { CheckpointRecord, StartModel } from './checkpoint.ts';
 import { parameterCount } from './optimizer.ts';
-import type { Recipe } from './recipe.ts';
+import type { OwnRecipe } from './recipe.ts';
 
 /** Flat start vector from the declared start values; `better` replaces some of them. */
 export function startVector(
   specs: readonly WeightSpec[],
   seed: number,
-  better: ReadonlyMap<string, Float32Array>,
+  better: Pick<ReadonlyMap<string, Float32Array>, 'get'>,
 ): Float32Array {
   const flat = new Float32Array(parameterCount(specs));
   let at = 0;
@@ -50,7 +51,18 @@ function fill(out: Float32Array, shape: readonly number[], init: Init, seed: num
 }
 
 /** Weights to start from, with what identifies them. */
-export type StartWeights = StartModel & { readonly values: ReadonlyMap<string, Float32Array> };
+export type StartWeights = StartModel & {
+  /** Numbers by key; a public checkpoint reads them when they are asked for. */
+  readonly values: Pick<ReadonlyMap<string, Float32Array>, 'get' | 'has' | 'keys'>;
+  /** Numbers of each weight, without reading them; where absent, `values` is asked. */
+  readonly sizes?: ReadonlyMap<string, number>;
+  /** Where the weights lie, for models that are too large to be copied: frozen ones are read from there. */
+  readonly source?: Pick<Component<unknown>, 'weights' | 'load'>;
+};
+
+/** Options of `compile` for graphs that read frozen weights from the files of their start model, wide only while they are used. */
+export const mappedWeights = (source: StartWeights['source']): Pick<CompileOptions, 'weights' | 'widen'> =>
+  source === undefined ? {} : { weights: source.weights, widen: 'use' };
 
 /**
  * The weights of a model folder as float32. A file of this project has one `model.safetensors`.
@@ -77,7 +89,7 @@ export function weightsOfModel(model: string): StartWeights {
  * The start weights of a recipe. A world model goes on with the vocabulary and the latent statistics of its start model, which are
  * written into the run's folder: with others the same weights would mean something else.
  */
-export function startFrom(recipe: Recipe, folder: string): StartWeights {
+export function startFrom(recipe: OwnRecipe, folder: string): StartWeights {
   const start = weightsOfModel(recipe.from!);
   const { record } = openModelFolder(recipe.from!);
   if (record.kind !== recipe.model.kind) {
@@ -106,11 +118,11 @@ export function startFrom(recipe: Recipe, folder: string): StartWeights {
 /** Checks that what the start model has of a network's weights has their sizes. */
 export function requireSameShapes(specs: readonly WeightSpec[], start: StartWeights): void {
   for (const { key, shape } of specs) {
-    const given = start.values.get(key);
-    if (given !== undefined && given.length !== sizeOf(shape)) {
+    const given = start.sizes?.get(key) ?? start.values.get(key)?.length;
+    if (given !== undefined && given !== sizeOf(shape)) {
       throw new OrreryError(
         'data',
-        `the recipe's ${key} is [${shape}], ${sizeOf(shape)} numbers; that of ${start.name} has ${given.length}. Give the recipe the sizes of ${start.name} (see its model.json)`,
+        `the recipe's ${key} is [${shape}], ${sizeOf(shape)} numbers; that of ${start.name} has ${given}. Give the recipe the sizes of ${start.name} (see its model.json)`,
       );
     }
   }

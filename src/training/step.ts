@@ -14,6 +14,7 @@ import {
   trainingStep,
   updateStep,
 } from './optimizer.ts';
+import { mappedWeights, type StartWeights } from './start.ts';
 import type { TrainingTask } from './trainer.ts';
 import { frozenName, type WeightPlan } from './tuning.ts';
 
@@ -23,8 +24,12 @@ export type StepOptions = {
   readonly steps: number;
   readonly accumulate?: number;
   readonly inPlace?: boolean;
+  /** The step that comes first, whose graphs are loaded at once. Default 0. */
+  readonly first?: number;
   /** Number of the (first) batch of a step, where it is not the step's own. */
   readonly batchOf?: (step: number) => number;
+  /** Start model; where its weights are mapped, the graphs read them from its files. */
+  readonly from?: StartWeights;
 };
 
 /** Runs step `step` (from 0); gives loss, gradNorm and the task's metrics, averaged over its batches. */
@@ -36,7 +41,7 @@ export type RunStep = (
 
 /** State array of each graph input that reads a frozen weight. */
 export const frozenInputs = (plan: WeightPlan): Record<string, string> =>
-  Object.fromEntries(plan.frozen.map(({ key }) => [frozenName(key), frozenName(key)]));
+  plan.isMapped ? {} : Object.fromEntries(plan.frozen.map(({ key }) => [frozenName(key), frozenName(key)]));
 
 /** The outputs of the graphs of a step; the second one exists when gradients are summed over several batches. */
 export function stepGraphs(
@@ -44,25 +49,54 @@ export function stepGraphs(
   plan: WeightPlan,
   { optimizer, accumulate = 1 }: Pick<StepOptions, 'optimizer' | 'accumulate'>,
 ): readonly Record<string, Tensor>[] {
-  const lossOf = (trained: (key: string) => Tensor) => task.loss(plan.effective(trained));
+  const lossOf = (trained: (key: string) => Tensor) => task.loss(plan.effective(trained), plan.block(trained));
   return accumulate === 1
     ? [trainingStep(plan.trained, lossOf, optimizer)]
     : [accumulationStep(plan.trained, lossOf, accumulate), updateStep(plan.trained, optimizer)];
 }
 
-/** Compiles and loads the step. Its state arrays must be set before it runs. */
+/** Compiles and loads the step. Its state arrays must be set before it runs. Each phase of a task is loaded when its turn comes. */
 export async function loadStep(
-  task: Pick<TrainingTask, 'name' | 'loss' | 'batch'>,
+  task: Pick<TrainingTask, 'name' | 'loss' | 'batch' | 'before'>,
   runtime: Runtime,
   plan: WeightPlan,
   options: StepOptions,
 ): Promise<RunStep> {
+  const { before = [] } = task;
+  const ends = [...before.map(({ until }) => until), Number.POSITIVE_INFINITY];
+  const tasks = [...before.map((phase) => phase.task), task];
+  let current: { readonly phase: number; readonly loaded: Awaited<ReturnType<typeof loadPhase>> } | undefined;
+  const runOf = async (step: number): Promise<RunStep> => {
+    const phase = ends.findIndex((end) => step < end);
+    if (current?.phase !== phase) {
+      await current?.loaded.dispose();
+      current = undefined;
+      const steps = Math.min(options.steps, ends[phase]!);
+      current = { phase, loaded: await loadPhase(tasks[phase]!, runtime, plan, { ...options, steps }) };
+    }
+    return current.loaded.run;
+  };
+  await runOf(options.first ?? 0);
+  return async (step, lr, emaDecay) => (await runOf(step))(step, lr, emaDecay);
+}
+
+async function loadPhase(
+  task: Pick<TrainingTask, 'name' | 'loss' | 'batch'>,
+  runtime: Runtime,
+  plan: WeightPlan,
+  options: StepOptions,
+): Promise<{ run: RunStep; dispose(): Promise<void> }> {
   const { accumulate = 1, inPlace = true, steps, optimizer, batchOf = (s) => s } = options;
   const target = runtime.device === 'cpu' ? 'cpu' : 'gpu';
   const sessions: Session[] = [];
   for (const [i, outputs] of stepGraphs(task, plan, options).entries()) {
-    sessions.push(await runtime.load(compile(outputs, { name: i === 0 ? task.name : `${task.name}-update`, target })));
+    const name = i === 0 ? task.name : `${task.name}-update`;
+    const source = options.from?.source;
+    sessions.push(await runtime.load(compile(outputs, { name, target, ...mappedWeights(source) }), source?.load));
   }
+  const dispose = async (): Promise<void> => {
+    for (const session of sessions) await session.dispose();
+  };
   const groups = stateGroups(plan.trained);
   const scalars = (step: number, lr: number, emaDecay: number): Record<string, NdArray> => ({
     lr: f32([1], [lr]),
@@ -75,23 +109,24 @@ export async function loadStep(
   const shown = namesOf(main);
   if (rest === undefined) {
     const state = usedOf(main, { ...stateInputs(groups), ...frozenInputs(plan) });
-    const keep = stateOutputs(groups);
-    return async (step, lr, emaDecay) => {
-      const feeds = { ...batches.take(batchOf(step)), ...scalars(step, lr, emaDecay) };
+    const keep = keptOf(main, stateOutputs(groups));
+    const run: RunStep = async (step, lr, emaDecay) => {
+      const feeds = { ...(await batches.take(batchOf(step))), ...scalars(step, lr, emaDecay) };
       const running = main.run(feeds, { state, keep, fetch: shown, inPlace, moveFeeds: true });
       batches.prepare(batchOf(step + 1));
       return numbersOf(await running, shown);
     };
+    return { run, dispose };
   }
   const gradients = Object.fromEntries(groups.map((g) => [gradientName(g), gradientName(g)]));
   for (const g of groups) await runtime.setState(gradientName(g), zerosOf(g));
   const state = usedOf(main, { ...stateInputs(groups, ['p']), ...frozenInputs(plan), ...gradients });
   const summed = Object.fromEntries(groups.map((g) => [nextGradientName(g), gradientName(g)]));
-  return async (step, lr, emaDecay) => {
+  const run: RunStep = async (step, lr, emaDecay) => {
     const sums: Record<string, number> = {};
     for (let i = 0; i < accumulate; i++) {
       const at = batchOf(step) * accumulate + i;
-      const feeds = { ...batches.take(at), keepGradient: f32([1], [i === 0 ? 0 : 1]) };
+      const feeds = { ...(await batches.take(at)), keepGradient: f32([1], [i === 0 ? 0 : 1]) };
       const running = main.run(feeds, { state, keep: summed, fetch: shown, inPlace, moveFeeds: true });
       batches.prepare(at + 1);
       for (const [name, value] of Object.entries(numbersOf(await running, shown))) {
@@ -99,13 +134,20 @@ export async function loadStep(
       }
     }
     const out = await rest.run(scalars(step, lr, emaDecay), {
-      state: { ...stateInputs(groups), ...gradients },
-      keep: stateOutputs(groups),
+      state: usedOf(rest, { ...stateInputs(groups), ...gradients }),
+      keep: keptOf(rest, stateOutputs(groups)),
       fetch: ['gradNorm'],
       inPlace,
     });
     return { ...sums, ...numbersOf(out, ['gradNorm']) } as Awaited<ReturnType<RunStep>>;
   };
+  return { run, dispose };
+}
+
+/** The state that a session's outputs replace: an optimizer need not use every moment. */
+function keptOf(session: Session, all: Record<string, string>): Record<string, string> {
+  const made = new Set(session.graph.outputs.map((o) => o.name));
+  return Object.fromEntries(Object.entries(all).filter(([name]) => made.has(name)));
 }
 
 const zerosOf = (g: StateGroup): NdArray => f32(g.shape, new Float32Array(g.shape[0] * g.shape[1]));
@@ -131,16 +173,20 @@ function numbersOf(
 function batchesAhead(
   task: Pick<TrainingTask, 'batch'>,
   count: number,
-): { take(at: number): Record<string, NdArray>; prepare(at: number): void } {
-  let ready: { readonly at: number; readonly feeds: Record<string, NdArray> } | undefined;
+): { take(at: number): Promise<Record<string, NdArray>>; prepare(at: number): void } {
+  let ready: { readonly at: number; readonly feeds: ReturnType<TrainingTask['batch']> } | undefined;
   return {
-    take(at) {
-      const feeds = ready?.at === at ? ready.feeds : task.batch(at);
+    async take(at) {
+      const feeds = await (ready?.at === at ? ready.feeds : task.batch(at));
       ready = undefined;
       return feeds;
     },
     prepare(at) {
-      if (at < count) ready = { at, feeds: task.batch(at) };
+      if (at >= count) return;
+      const feeds = task.batch(at);
+      // Its error comes when the batch is taken.
+      if (feeds instanceof Promise) feeds.catch(() => {});
+      ready = { at, feeds };
     },
   };
 }

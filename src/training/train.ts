@@ -1,15 +1,22 @@
 // `train(recipe)`: from a recipe to a running training in a folder that can be continued with the same call.
-import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { InputError, OrreryError } from '../base/index.ts';
+import { copyFileSync, existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { hash32, InputError, OrreryError } from '../base/index.ts';
 import { makeFolder } from '../formats/index.ts';
 import type { Device } from '../runtime/index.ts';
 import type { CheckpointRecord } from './checkpoint.ts';
 import { type Clips, joinClips, loadClips } from './clips.ts';
+import { takeTurn } from './exchange-folder.ts';
+import { natsExchange } from './exchange-nats.ts';
 import { exportModel } from './export.ts';
-import { oneAtATime, runParallel } from './parallel.ts';
-import { type Recipe, readRecipe } from './recipe.ts';
+import { exportCosmos } from './export-cosmos.ts';
+import { type ImportEvent, importClips, isImported } from './imports/import-clips.ts';
+import { sourceKind } from './imports/sources.ts';
+import { runParallel } from './parallel.ts';
+import { openPublicModel } from './public-model.ts';
+import { phasesOf, type Recipe, readRecipe } from './recipe.ts';
 import { type StartWeights, startFrom } from './start.ts';
+import { cosmosTask } from './tasks/cosmos.ts';
 import { tokenizerTask } from './tasks/tokenizer.ts';
 import { worldTask } from './tasks/world.ts';
 import { runTraining, type TrainEvent, type TrainerOptions, type TrainingTask } from './trainer.ts';
@@ -22,26 +29,49 @@ export type TrainOptions = {
   readonly data?: string;
   /** Stop after this many hours with a checkpoint. */
   readonly hours?: number;
+  /** A NATS server with JetStream over which machines that share no folder train together; needs `parallel` in the recipe. */
+  readonly nats?: string;
+  /** Seconds of silence after which the work of a process is given to another one. Default 20 in a folder, 30 over NATS. */
+  readonly ackWaitSeconds?: number;
   readonly device?: Device;
   readonly threads?: number;
   readonly signal?: AbortSignal;
 };
 
 /** Trains by a recipe file; continues from the newest checkpoint in the output folder. */
-export async function* train(recipePath: string, options: TrainOptions = {}): AsyncGenerator<TrainEvent> {
+export async function* train(recipePath: string, options: TrainOptions = {}): AsyncGenerator<TrainEvent | ImportEvent> {
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
-  if (recipe.parallel !== undefined && recipe.stop !== undefined) {
-    throw new InputError(`${recipePath}: stop`, { got: 'with parallel', need: 'one of the two', why: 'not made yet' });
+  if (options.nats !== undefined && recipe.parallel === undefined) {
+    throw new InputError('nats', {
+      got: options.nats,
+      need: 'a recipe with "parallel", which says how work is divided',
+    });
   }
-  const from = recipe.from === undefined ? undefined : startFrom(recipe, folder);
-  const prepare = (): Promise<TrainingTask> => taskOf(recipe, folder, dataOf(recipe, recipePath, options), options);
-  if (recipe.parallel !== undefined) makeFolder(folder);
-  // Processes that share a folder share its latents: one of them encodes.
-  const task =
-    recipe.parallel === undefined
-      ? await prepare()
-      : await oneAtATime(join(folder, 'prepare.claim'), prepare, options.signal);
+  const from = startOf(recipe, folder);
+  const phases = phasesOf(recipe, recipePath);
+  makeFolder(folder);
+  // Processes that share a folder share its clips and latents: one of them decodes and encodes.
+  const turn =
+    recipe.parallel === undefined ? undefined : await takeTurn(join(folder, 'prepare.claim'), options.signal);
+  let task: TrainingTask;
+  try {
+    // The last phase first: the others share its vocabulary and its statistics.
+    const last = phases.at(-1)!.recipe;
+    const data = dataOf(last, recipePath, { ...options, out: folder });
+    yield* importData(last, data, options.signal);
+    task = await taskOf(last, folder, data, options);
+    const before: NonNullable<TrainingTask['before']>[number][] = [];
+    for (const [i, phase] of phases.slice(0, -1).entries()) {
+      const out = phaseFolder(phase.recipe, last, folder, i);
+      const own = dataOf(phase.recipe, recipePath, { ...options, out });
+      yield* importData(phase.recipe, own, options.signal);
+      before.push({ until: phases[i + 1]!.from, task: await taskOf(phase.recipe, out, own, options) });
+    }
+    if (before.length > 0) task = { ...task, before };
+  } finally {
+    turn?.release();
+  }
   const settings = {
     folder,
     recipe,
@@ -57,8 +87,19 @@ export async function* train(recipePath: string, options: TrainOptions = {}): As
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
+  const lease = options.ackWaitSeconds === undefined ? {} : { leaseSeconds: options.ackWaitSeconds };
   if (recipe.parallel === undefined) yield* runTraining(task, settings);
-  else yield* runParallel(task, { ...settings, parallel: recipe.parallel });
+  else if (options.nats === undefined) yield* runParallel(task, { ...settings, ...lease, parallel: recipe.parallel });
+  else {
+    // The same on every machine: the recipe and the weights it starts from.
+    const job = `train-${recipe.name}-${hash32(JSON.stringify([recipe, from?.sha256])).toString(16)}`;
+    const exchange = await natsExchange({ url: options.nats, job, slots: recipe.parallel.slots, ...lease });
+    try {
+      yield* runParallel(task, { ...settings, parallel: recipe.parallel, exchange });
+    } finally {
+      await exchange.close();
+    }
+  }
 }
 
 /**
@@ -73,8 +114,31 @@ export async function exportTrained(
 ): Promise<CheckpointRecord> {
   const recipe = readRecipe(recipePath);
   const folder = options.out ?? join('data', 'train', recipe.name);
+  if (recipe.kind === 'cosmos') return exportCosmos(recipe, folder, dir);
   const heldOut = loadClips(dataOf(recipe, recipePath, options)[0]!.dir, 'heldout');
   return exportModel(recipe, folder, dir, heldOut);
+}
+
+/**
+ * Where a phase keeps what it makes of its data: the run's folder when its data are those of the last phase, else a folder below it, with
+ * the run's vocabulary and statistics of latents.
+ */
+function phaseFolder(phase: Recipe, last: Recipe, folder: string, index: number): string {
+  const dataIn = (r: Recipe): string => JSON.stringify([r.dataset, r.mixture, r.import, r.clips]);
+  if (dataIn(phase) === dataIn(last)) return folder;
+  const out = join(folder, `phase-${index + 1}`);
+  makeFolder(out);
+  for (const name of ['vocabulary.json', 'latent-stats.json']) {
+    if (existsSync(join(folder, name)) && !existsSync(join(out, name)))
+      copyFileSync(join(folder, name), join(out, name));
+  }
+  return out;
+}
+
+/** The start model of a recipe. */
+export function startOf(recipe: Recipe, folder: string): StartWeights | undefined {
+  if (recipe.kind === 'cosmos') return openPublicModel(recipe).start;
+  return recipe.from === undefined ? undefined : startFrom(recipe, folder);
 }
 
 /** What a recipe says about where training starts and what of it is trained. */
@@ -92,9 +156,16 @@ export function tuningOf(
 }
 
 /** Folders of a recipe's data sets by name, with their shares of the draws. The first one holds the held-out clips. */
-export type DataFolders = readonly { readonly name: string; readonly dir: string; readonly share: number }[];
+export type DataFolders = readonly {
+  readonly name: string;
+  /** Folder of the clips. */
+  readonly dir: string;
+  readonly share: number;
+  /** The data set of other people that `dir` is made from by `importData`. */
+  readonly source?: string;
+}[];
 
-export function dataOf(recipe: Recipe, recipePath: string, options: Pick<TrainOptions, 'data'>): DataFolders {
+export function dataOf(recipe: Recipe, recipePath: string, options: Pick<TrainOptions, 'data' | 'out'>): DataFolders {
   const { dataset, mixture = { [dataset]: 1 } } = recipe;
   if (!(dataset in mixture)) {
     throw new InputError(`${recipePath}: mixture`, {
@@ -103,16 +174,36 @@ export function dataOf(recipe: Recipe, recipePath: string, options: Pick<TrainOp
     });
   }
   const names = [dataset, ...Object.keys(mixture).filter((name) => name !== dataset)];
-  return names.map((name) => ({
-    name,
-    dir: datasetFolder(name, recipePath, options.data ?? 'data'),
-    share: mixture[name]!,
-  }));
+  const folder = options.out ?? join('data', 'train', recipe.name);
+  return names.map((name) => {
+    const dir = datasetFolder(name, recipePath, options.data ?? 'data');
+    const share = mixture[name]!;
+    if (existsSync(join(dir, 'dataset.json'))) return { name, dir, share };
+    if (recipe.import === undefined) {
+      throw new InputError(`${recipePath}: import`, {
+        got: undefined,
+        need: 'frames, height and width of the clips to make',
+        why: `${dir} holds videos, not clips of one size`,
+      });
+    }
+    return { name, dir: join(folder, 'clips', basename(dir)), share, source: dir };
+  });
+}
+
+/** Decodes the data sets that are videos into the run's folder, or what is missing of them there. */
+export async function* importData(
+  recipe: Recipe,
+  data: DataFolders,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ImportEvent> {
+  for (const { dir, source } of data) {
+    if (source !== undefined && !isImported(dir)) yield* importClips(source, dir, recipe.import!, signal);
+  }
 }
 
 function datasetFolder(dataset: string, recipePath: string, data: string): string {
   const candidates = [join(data, dataset), resolve(dirname(recipePath), dataset), dataset];
-  const found = candidates.find((c) => existsSync(join(c, 'dataset.json')));
+  const found = candidates.find((c) => existsSync(join(c, 'dataset.json')) || sourceKind(c) !== undefined);
   if (found === undefined) {
     throw new OrreryError(
       'data',
@@ -144,11 +235,15 @@ export async function taskOf(
     const { model: config, seed, batch, frames, size, movingWeight, validationClips } = recipe;
     return tokenizerTask({ config, train, heldOut, seed, batch, frames, size, movingWeight, validationClips });
   }
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  if (recipe.kind === 'cosmos') {
+    return cosmosTask({ recipe, folder, model: openPublicModel(recipe), train, heldOut, ...signal });
+  }
   return worldTask({
     recipe,
     folder,
     train,
     heldOut,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...signal,
   });
 }

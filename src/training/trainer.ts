@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { f32, type NdArray, OrreryError, throwIfAborted } from '../base/index.ts';
 import { makeFolder } from '../formats/index.ts';
 import { compile, type Tensor } from '../graph/index.ts';
-import { listWeights, type Weights } from '../nets/orrery/weights.ts';
+import { type Block, listWeights, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
 import { type Device, openRuntime, type Runtime, type Session } from '../runtime/index.ts';
 import { type CheckpointRecord, loadCheckpoint, saveCheckpoint, type TrainingState } from './checkpoint.ts';
 import {
@@ -21,7 +21,14 @@ import {
   ungroup,
 } from './optimizer.ts';
 import { emaDecay, learningRate, type Schedule } from './schedule.ts';
-import { requireSameShapes, requireSameStart, type StartWeights, startRecord, startVector } from './start.ts';
+import {
+  mappedWeights,
+  requireSameShapes,
+  requireSameStart,
+  type StartWeights,
+  startRecord,
+  startVector,
+} from './start.ts';
 import { frozenInputs, loadStep, usedOf } from './step.ts';
 import { frozenName, type Tuning, type WeightPlan, weightPlan } from './tuning.ts';
 
@@ -30,10 +37,12 @@ export type TrainingTask = {
   readonly name: string;
   /** Training clips, for the record. */
   readonly clips?: number;
-  /** Loss and further scalars from the weights; creates its own graph inputs, equal at every call. */
-  loss(weights: Weights): { loss: Tensor; metrics: Record<string, Tensor> };
+  /** Loss and further scalars from the weights; creates its own graph inputs, equal at every call. `block` puts repeated blocks. */
+  loss(weights: Weights, block?: Block): { loss: Tensor; metrics: Record<string, Tensor> };
   /** Feeds of one step. */
-  batch(step: number): Record<string, NdArray>;
+  batch(step: number): Record<string, NdArray> | Promise<Record<string, NdArray>>;
+  /** Earlier phases with the step at which each ends, in order; from the last one on, the task as it stands. Same weights, other data. */
+  readonly before?: readonly { readonly until: number; readonly task: Pick<TrainingTask, 'name' | 'loss' | 'batch'> }[];
   /** Start values that are better than the declared random ones, by key. */
   start?(runtime: Runtime): Promise<Map<string, Float32Array>>;
   /** Scores on held-out clips; `score` decides (higher is better). */
@@ -150,13 +159,11 @@ export async function* runTraining(task: TrainingTask, options: TrainerOptions):
       await runtime.setState(stateName(name, group), f32(group.shape, array), { move: true });
     }
   }
-  for (const { key, shape } of plan.frozen) {
-    await runtime.setState(frozenName(key), f32(shape, from!.values.get(key)!));
-  }
+  await setFrozen(runtime, plan, from);
   yield { type: 'start', parameters: parameterCount(plan.all), trained: total, step, resumed: found !== undefined };
 
-  const runStep = await loadStep(task, runtime, plan, options);
-  const model = validationModel(runtime, groups, plan);
+  const runStep = await loadStep(task, runtime, plan, { ...options, first: step });
+  const model = validationModel(runtime, groups, plan, from?.source);
   const log = (record: object): void => appendFileSync(join(folder, 'metrics.jsonl'), `${JSON.stringify(record)}\n`);
   const save = async (dir = 'checkpoints', keep = 2): Promise<string> => {
     const current: Record<string, Float32Array> = {};
@@ -240,30 +247,81 @@ async function startState(
   plan: WeightPlan,
   options: Pick<TrainerOptions, 'seed' | 'from'>,
 ): Promise<TrainingState> {
-  const better = options.from?.values ?? (await task.start?.(runtime)) ?? new Map<string, Float32Array>();
-  const p = startVector(plan.trained, options.seed, better);
+  const p = await firstWeights(task, runtime, plan, options);
   return { p, m: new Float32Array(p.length), v: new Float32Array(p.length), ema: p.slice() };
+}
+
+/** The trained weights at step 0: those of the start model, better ones of the task, declared ones. */
+export async function firstWeights(
+  task: TrainingTask,
+  runtime: Runtime,
+  plan: WeightPlan,
+  { seed, from }: Pick<TrainerOptions, 'seed' | 'from'>,
+): Promise<Float32Array> {
+  // The better start of an own network is costly and for nothing where all of it comes from a model.
+  const own = from === undefined || from.source !== undefined ? await task.start?.(runtime) : undefined;
+  return startVector(plan.trained, seed, { get: (key) => from?.values.get(key) ?? own?.get(key) });
 }
 
 /** The plan of a training: which weights exist, which are trained. */
 export function planOf(
-  task: Pick<TrainingTask, 'loss'>,
+  task: Pick<TrainingTask, 'loss' | 'before'>,
   { from, tune }: Pick<TrainerOptions, 'from' | 'tune'>,
 ): WeightPlan {
   const specs = listWeights((w) => task.loss(w));
+  for (const { until, task: phase } of task.before ?? [])
+    requireSameWeights(
+      specs,
+      listWeights((w) => phase.loss(w)),
+      until,
+    );
   if (from !== undefined) requireSameShapes(specs, from);
-  return weightPlan(specs, tune, from === undefined ? undefined : new Set(from.values.keys()));
+  return weightPlan(
+    specs,
+    tune,
+    from === undefined ? undefined : new Set(from.values.keys()),
+    from?.source !== undefined,
+  );
+}
+
+/** Phases train one network: all of them must ask for the same weights. */
+function requireSameWeights(specs: readonly WeightSpec[], phase: readonly WeightSpec[], until: number): void {
+  const shapeOf = new Map(phase.map((s) => [s.key, s.shape]));
+  const other = specs.find((s) => shapeOf.get(s.key)?.join() !== s.shape.join());
+  if (other === undefined && phase.length === specs.length) return;
+  const what =
+    other === undefined
+      ? 'other weights'
+      : `${other.key} [${shapeOf.get(other.key) ?? 'none'}], the last one [${other.shape}]`;
+  throw new OrreryError(
+    'data',
+    `the phase until step ${until} has ${what}: sizes that change the network cannot change between phases`,
+  );
+}
+
+/** Puts frozen weights into the runtime, unless they are read from their files. */
+export async function setFrozen(runtime: Runtime, plan: WeightPlan, from: StartWeights | undefined): Promise<void> {
+  if (plan.isMapped) return;
+  for (const { key, shape } of plan.frozen) {
+    await runtime.setState(frozenName(key), f32(shape, from!.values.get(key)!));
+  }
 }
 
 /** Graphs over the averaged weights, which stay in the runtime. */
-export function validationModel(runtime: Runtime, groups: readonly StateGroup[], plan: WeightPlan): ValidationModel {
+export function validationModel(
+  runtime: Runtime,
+  groups: readonly StateGroup[],
+  plan: WeightPlan,
+  source?: StartWeights['source'],
+): ValidationModel {
   const sessions = new Map<string, Session>();
   return {
     async session(key, build) {
       let session = sessions.get(key);
       if (session === undefined) {
         const trained = stateWeights(groups, 'ema');
-        session = await runtime.load(compile(build(plan.effective((k) => trained.get(k)!)), { name: key }));
+        const outputs = build(plan.effective((k) => trained.get(k)!));
+        session = await runtime.load(compile(outputs, { name: key, ...mappedWeights(source) }), source?.load);
         sessions.set(key, session);
       }
       const loaded = session;

@@ -10,7 +10,7 @@ import { addProduct } from '../nets/text/lora.ts';
 import { loadCheckpoint, type StartModel, saveCheckpoint } from './checkpoint.ts';
 import { averagedWeights, trainedWeights } from './export.ts';
 import { rateSweep } from './find-rate.ts';
-import type { Recipe } from './recipe.ts';
+import type { OwnRecipe } from './recipe.ts';
 import { emaDecay, powerExponent } from './schedule.ts';
 import { type StartWeights, weightsOfModel } from './start.ts';
 import { runTraining, type TrainEvent, type TrainerOptions, type TrainingTask } from './trainer.ts';
@@ -166,7 +166,7 @@ describe('post-training', () => {
     const exported = async (from: StartModel): Promise<unknown> => {
       const record = { step: 1, seconds: 0, updates: 1, best: undefined, recipe: {}, from };
       await saveCheckpoint(join(folder, 'checkpoints'), record, { p: zeros, m: zeros, v: zeros, ema: zeros });
-      return trainedWeights({ from: 'orrery-tokenizer' } as Recipe, folder, [spec]);
+      return trainedWeights({ from: 'orrery-tokenizer' } as OwnRecipe, folder, [spec]);
     };
     const { name, sha256 } = weightsOfModel('orrery-tokenizer');
     await expect(exported({ name, sha256 })).resolves.toMatchObject({ record: { step: 1 } });

@@ -1,8 +1,8 @@
 // What of a network is trained when training does not start from nothing: everything, everything but frozen weights, or low-rank
 // additions to frozen weights (LoRA, Hu et al. 2021). Works on any network, because it stands between the network and its weights.
 import { InputError, OrreryError, sizeOf } from '../base/index.ts';
-import { add, gemm, input, mul, reshape, type Tensor } from '../graph/index.ts';
-import type { WeightSpec, Weights } from '../nets/orrery/weights.ts';
+import { add, gemm, input, mul, param, recompute, reshape, type Tensor } from '../graph/index.ts';
+import { type Block, scoped, type WeightSpec, type Weights } from '../nets/orrery/weights.ts';
 import { addProduct } from '../nets/text/lora.ts';
 
 /** Low-rank additions: W + (alpha/rank)·B·A. */
@@ -35,6 +35,10 @@ export type WeightPlan = {
   readonly targets: readonly string[];
   /** The network's weights in a graph, from those of `trained`; frozen ones are graph inputs, see `frozenName`. */
   effective(trained: (key: string) => Tensor): Weights;
+  /** Blocks that are computed again in the backward pass, low-rank additions included: what is kept is the block's inputs. */
+  block(trained: (key: string) => Tensor): Block;
+  /** True: frozen weights stay where the start model has them and are read from there; false: they are state of the runtime. */
+  readonly isMapped: boolean;
 };
 
 /** Names of the factors of a weight, as public adapter files have them. */
@@ -72,11 +76,13 @@ const matrixOf = (shape: readonly number[]): readonly [number, number] => [shape
 /**
  * Plans what is trained.
  * @param known keys that the start model has; weights it lacks are new and always trained. Undefined: nothing to start from.
+ * @param isMapped frozen weights are read from the files of the start model
  */
 export function weightPlan(
   all: readonly WeightSpec[],
   tuning: Tuning = {},
   known: ReadonlySet<string> | undefined = undefined,
+  isMapped = false,
 ): WeightPlan {
   const { freeze = [], lora, train = [] } = tuning;
   if (known === undefined && (freeze.length > 0 || lora !== undefined)) {
@@ -117,25 +123,52 @@ export function weightPlan(
   }
   const isFrozen = new Set(frozen.map((s) => s.key));
   const isTarget = new Set(targets.map((s) => s.key));
+  const held = (key: string, shape: readonly number[]): Tensor =>
+    isMapped ? param(key, shape) : input(frozenName(key), shape);
+  const effective: WeightPlan['effective'] = (trainedTensor) => {
+    const made = new Map<string, Tensor>();
+    const make = (key: string, shape: readonly number[]): Tensor => {
+      const base = isFrozen.has(key) ? held(key, shape) : trainedTensor(key);
+      if (!isTarget.has(key)) return base;
+      const [a, b] = factorNames(key);
+      const product = gemm(trainedTensor(b), trainedTensor(a));
+      return add(base, reshape(mul(product, lora!.alpha / lora!.rank), shape));
+    };
+    return (key, shape) => {
+      if (!made.has(key)) made.set(key, make(key, shape));
+      return made.get(key)!;
+    };
+  };
   return {
     all,
     trained,
     frozen,
     lora,
+    isMapped,
     targets: [...isTarget],
-    effective(trainedTensor) {
-      const made = new Map<string, Tensor>();
-      const make = (key: string, shape: readonly number[]): Tensor => {
-        const base = isFrozen.has(key) ? input(frozenName(key), shape) : trainedTensor(key);
-        if (!isTarget.has(key)) return base;
-        const [a, b] = factorNames(key);
-        const product = gemm(trainedTensor(b), trainedTensor(a));
-        return add(base, reshape(mul(product, lora!.alpha / lora!.rank), shape));
-      };
-      return (key, shape) => {
-        if (!made.has(key)) made.set(key, make(key, shape));
-        return made.get(key)!;
-      };
+    effective,
+    block: (trainedTensor) => (build, inputs, _weights, prefix) => {
+      // Built once to see which trained weights it reads: they are inputs of the block, so that gradients reach them.
+      const used = new Map<string, Tensor>();
+      const noted = effective((key) => {
+        used.set(key, trainedTensor(key));
+        return used.get(key)!;
+      });
+      build(inputs, scoped(noted, prefix));
+      const keys = [...used.keys()];
+      return recompute(
+        (all) => {
+          const own = new Map(keys.map((key, i) => [key, all[inputs.length + i]!]));
+          return build(
+            all.slice(0, inputs.length),
+            scoped(
+              effective((key) => own.get(key)!),
+              prefix,
+            ),
+          );
+        },
+        [...inputs, ...used.values()],
+      );
     },
   };
 }
@@ -144,7 +177,7 @@ export function weightPlan(
 export function effectiveValues(
   plan: WeightPlan,
   trained: ReadonlyMap<string, Float32Array>,
-  frozen: ReadonlyMap<string, Float32Array>,
+  frozen: Pick<ReadonlyMap<string, Float32Array>, 'get'>,
 ): Map<string, Float32Array> {
   const out = new Map<string, Float32Array>();
   const isTarget = new Set(plan.targets);

@@ -9,9 +9,9 @@ import { McapWriter, TempBuffer } from '@mcap/core';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import { discover } from '../../src/curation/ingest/discover.ts';
-import { fillPattern, lerobotVideos } from '../../src/curation/ingest/lerobot.ts';
+import { lerobotVideos } from '../../src/curation/ingest/lerobot.ts';
 import { mcapVideos } from '../../src/curation/ingest/mcap.ts';
-import { createTar, readParquet, readTar, readWebDataset, writeParquet } from '../../src/formats/index.ts';
+import { createTar, fillPattern, readParquet, readTar, readWebDataset, writeParquet } from '../../src/formats/index.ts';
 import { probe, readFrames } from '../../src/media/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'orrery-ingest-'));

@@ -11,6 +11,8 @@ type Options = {
   readonly data?: string;
   readonly hours?: number;
   readonly threads?: number;
+  readonly nats?: string;
+  readonly ackWaitSeconds?: number;
   readonly export?: string;
   readonly dryRun?: boolean;
   readonly gflops?: number;
@@ -25,6 +27,15 @@ export function trainCommand(session: Session): Command {
     .option('--data <dir>', 'folder that holds the data sets (default data)')
     .addOption(numberOption('--hours <h>', 'stop with a checkpoint after this many hours', 0, 10_000))
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
+    .option('--nats <url>', 'train together with other machines over this NATS server (recipes with "parallel")')
+    .addOption(
+      numberOption(
+        '--ack-wait-seconds <s>',
+        'parallel: give the work of a silent process to another one after',
+        1,
+        3600,
+      ),
+    )
     .option('--dry-run', 'print parameters, work, memory, data and hours, and start nothing')
     .addOption(numberOption('--gflops <n>', 'with --dry-run: rate of the machine, instead of measuring', 0.001, 1e9))
     .option('--find-lr', 'raise the learning rate over 100 steps and print where the loss falls; nothing is kept')
@@ -43,6 +54,7 @@ async function train(session: Session, recipe: string, options: Options, command
   if (options.data !== undefined) again.push(`--data ${options.data}`);
   session.resumeWith(`continue with: ${again.join(' ')}`);
   let bar: ReturnType<typeof openProgress> | undefined;
+  let reading: ReturnType<typeof openProgress> | undefined;
   for await (const event of library.train(recipe, { ...options, signal: session.signal })) {
     if (json) session.print(JSON.stringify(event));
     switch (event.type) {
@@ -67,6 +79,15 @@ async function train(session: Session, recipe: string, options: Options, command
         if (!quiet) session.note(`step ${event.step}: ${scores.join(', ')}${best}`);
         break;
       }
+      case 'import':
+        reading ??= openProgress('decoding videos', event.total, { quiet });
+        reading.update(event.done);
+        if (event.done === event.total) reading.clear();
+        break;
+      case 'skipped':
+        reading?.clear();
+        if (!quiet) session.note(`left out ${event.name}: ${event.why}`);
+        break;
       case 'checkpoint':
         break;
       case 'done':

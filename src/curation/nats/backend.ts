@@ -2,12 +2,11 @@
 // output folder and knows when all is done. Publishing children before acknowledging gives "at least once"; message ids and
 // the journal's known ids make the output "exactly once".
 import type { Consumer, JsMsg } from '@nats-io/jetstream';
+import { ACK_WAIT_SECONDS, type Nats, publish as publishBytes, streamName, subjectOf } from '../../messaging/index.ts';
 import type { Backend, DeadLetter, Delivery, Result, StageCounts } from '../engine/backend.ts';
 import { type Journal, type JournalEntry, openJournal, readJournal } from '../engine/journal.ts';
 import type { Unit } from '../engine/stage.ts';
-import { ACK_WAIT_SECONDS, type Nats, streamName, subjectOf } from './job.ts';
 
-const FULL = 10077;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const encode = (value: unknown): string => JSON.stringify(value);
 const decode = (message: { data: Uint8Array }): unknown => JSON.parse(new TextDecoder().decode(message.data));
@@ -23,22 +22,8 @@ export type NatsBackendOptions = {
   readonly ackWaitSeconds?: number;
 };
 
-/** Publishes with an id; waits while the stage is full. Lost connections are waited out. */
-async function publish(nats: Nats, subject: string, id: string, value: unknown, signal?: AbortSignal): Promise<void> {
-  for (let wait = 20; signal?.aborted !== true; wait = Math.min(1000, wait * 1.6)) {
-    try {
-      await nats.js.publish(subject, encode(value), { msgID: id, timeout: 5000 });
-      return;
-    } catch (error) {
-      const { code, message } = error as { code?: unknown; message: string };
-      const isPassing =
-        code === FULL || /maximum messages|timeout|disconnect|no responders|closed|503/i.test(`${message}`);
-      if (!isPassing || nats.nc.isClosed()) throw error;
-      // Not all at the same moment.
-      await pause(wait * (0.5 + (performance.now() % 1)));
-    }
-  }
-}
+const publish = (nats: Nats, subject: string, id: string, value: unknown, signal?: AbortSignal): Promise<void> =>
+  publishBytes(nats, subject, id, encode(value), signal);
 
 /** The side of a worker. */
 export async function openNatsWorker(options: NatsBackendOptions): Promise<Backend> {

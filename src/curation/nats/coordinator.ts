@@ -1,10 +1,11 @@
 // Opens the coordinator of a job: streams, description, journal mirror. The job's name is a hash of its output folder, so
 // that the same command finds it again.
 import { hash32 } from '../../base/index.ts';
+import { connectNats, controlSubject } from '../../messaging/index.ts';
 import type { DeadLetter, Result } from '../engine/backend.ts';
 import type { CurateOptions } from '../options.ts';
 import { type NatsCoordinator, openNatsCoordinator } from './backend.ts';
-import { connectNats, controlSubject, createJob, deleteJob, describeJob, type JobDescription } from './job.ts';
+import { createJob, deleteJob, describeJob, type JobDescription } from './job.ts';
 
 /** Units that may wait before a stage over NATS. */
 const BOUND = 64;

@@ -1,15 +1,15 @@
 // A job on a NATS server: its streams, its description, its end. One work-queue stream per stage with a bound (a full stage
 // refuses, which slows the stage before), one stream of journal entries, one of dead letters, one for the description.
 // Names: stream `WM_{job}_{stage}`, subjects `wm.{job}.{stage}.{site}`.
-import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
-import { OrreryError } from '../../base/index.ts';
-
-/** Seconds that a message may stay unacknowledged before another worker gets it. */
-export const ACK_WAIT_SECONDS = 30;
-/** Ids of messages are remembered this long: two hours, as specified. */
-const DUPLICATE_WINDOW_NS = 2 * 3600 * 1e9;
-const SITE_ANY = 'any';
+import {
+  ACK_WAIT_SECONDS,
+  DUPLICATE_WINDOW_NS,
+  type Nats,
+  SITE_ANY,
+  safe,
+  streamName,
+  subjectOf,
+} from '../../messaging/index.ts';
 
 /** What workers need to know of a job. */
 export type JobDescription = {
@@ -19,54 +19,6 @@ export type JobDescription = {
   readonly options: unknown;
   readonly stages: readonly string[];
 };
-
-/** A connection with its JetStream doors. */
-export type Nats = {
-  readonly nc: NatsConnection;
-  readonly js: JetStreamClient;
-  readonly jsm: JetStreamManager;
-};
-
-const safe = (text: string): string => text.replace(/[^A-Za-z0-9_-]/g, '_');
-/** Stream of a stage, or of `journal`, `dead`, `job`. */
-export const streamName = (job: string, part: string): string => `WM_${safe(job)}_${safe(part)}`;
-/** Subject of a stage at a site. */
-export const subjectOf = (job: string, part: string, site = SITE_ANY): string =>
-  `wm.${safe(job)}.${safe(part)}.${safe(site)}`;
-/** Subject on which the end of a job is announced. */
-export const controlSubject = (job: string): string => `wm.${safe(job)}.control`;
-
-/** Connects; the error names the next step. */
-export async function connectNats(url: string): Promise<Nats> {
-  let transport: typeof import('@nats-io/transport-node');
-  let jetstream: typeof import('@nats-io/jetstream');
-  try {
-    [transport, jetstream] = await Promise.all([import('@nats-io/transport-node'), import('@nats-io/jetstream')]);
-  } catch (cause) {
-    throw new OrreryError(
-      'unsupported',
-      'the NATS client is not installed; run "npm install @nats-io/transport-node @nats-io/jetstream"',
-      { cause },
-    );
-  }
-  try {
-    // Endless reconnects: a worker that is cut off goes on when the line is back.
-    const nc = await transport.connect({
-      servers: url,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 500,
-      timeout: 5000,
-    });
-    const jsm = await jetstream.jetstreamManager(nc);
-    return { nc, jsm, js: jetstream.jetstream(nc) };
-  } catch (cause) {
-    throw new OrreryError(
-      'unsupported',
-      `${url}: no NATS server with JetStream answers (${(cause as Error).message}); start one with: nats-server -js`,
-      { cause },
-    );
-  }
-}
 
 /** Makes the streams and consumers of a job; harmless when they are there. */
 export async function createJob(

@@ -2,11 +2,12 @@
 // come and go at any time; the output folder is the same path for all of them (a shared disk), or a site of its own.
 import { hostname } from 'node:os';
 import { InputError, OrreryError } from '../../base/index.ts';
+import { connectNats, controlSubject, type Nats } from '../../messaging/index.ts';
 import { curateStages } from '../curate.ts';
 import { work } from '../engine/work.ts';
 import { parseCurateOptions } from '../options.ts';
 import { openNatsWorker } from './backend.ts';
-import { connectNats, controlSubject, findJob, type JobDescription, listJobs, type Nats } from './job.ts';
+import { findJob, type JobDescription, listJobs } from './job.ts';
 
 /** Options of `curateWorker`. */
 export type CurateWorkerOptions = {

@@ -27,7 +27,7 @@ import {
   type Tensor,
   transpose,
 } from '../../graph/index.ts';
-import { type Init, scoped, type Weights } from '../orrery/weights.ts';
+import { type Block, type Init, plainBlock, scoped, type Weights } from '../orrery/weights.ts';
 import type { GeneralDitConfig, TokenCondition, ViewsConfig } from './general-dit-config.ts';
 import { learnedPositions, sineCosinePositions } from './positions.ts';
 import { type Grid, type RopeTables, ropeAngles, ropeTables } from './rope.ts';
@@ -73,6 +73,7 @@ export function generalDit(
   c: GeneralDitConfig,
   weights: Weights,
   tap: DitTap = () => {},
+  block: Block = plainBlock,
 ): Tensor {
   const [b, , T, H, W] = inputs.x.shape as [number, number, number, number, number];
   const views = c.views?.count ?? 1;
@@ -96,12 +97,26 @@ export function generalDit(
   const time = timeEmbedding(inputs, c, weights, tap);
   const context = projectContext(inputs.context, c, weights);
   for (let i = 0; i < c.blocks; i++) {
-    // The extra embedding comes back in every block.
-    if (positions !== undefined) x = add(x, positions);
-    for (const [j, kind] of c.subBlocks.entries()) {
-      x = subBlock(kind, x, { context, time, rotary }, c, scoped(weights, `blocks.block${i}.blocks.${j}`));
-      if (i === 0) tap(`block0_sub${j}_${kind}_BTHWD`, tokens(x));
-    }
+    const { activated, shared } = time;
+    const seen = { x, context, activated, cos: rotary.cos, sin: rotary.sin, shared, positions };
+    const names = (Object.keys(seen) as (keyof typeof seen)[]).filter((name) => seen[name] !== undefined);
+    const build = (inputs: readonly Tensor[], w: Weights): readonly Tensor[] => {
+      const s = Object.fromEntries(names.map((name, k) => [name, inputs[k]!])) as Record<keyof typeof seen, Tensor>;
+      const parts: BlockContext = {
+        context: s.context,
+        time: { activated: s.activated, ...(shared === undefined ? {} : { shared: s.shared }) },
+        rotary: { cos: s.cos, sin: s.sin },
+      };
+      // The extra embedding comes back in every block.
+      let y = positions === undefined ? s.x : add(s.x, s.positions);
+      for (const [j, kind] of c.subBlocks.entries()) {
+        y = subBlock(kind, y, parts, c, scoped(w, `blocks.${j}`));
+        if (i === 0) tap(`block0_sub${j}_${kind}_BTHWD`, tokens(y));
+      }
+      return [y];
+    };
+    const inputs = names.map((name) => seen[name]!);
+    x = block(build, inputs, weights, `blocks.block${i}`)[0]!;
     tap(`block${i}_out_BTHWD`, tokens(x));
   }
 

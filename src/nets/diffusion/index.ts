@@ -17,6 +17,8 @@ export {
   type EdmLoss,
   type EdmLossInputs,
   edmLoss,
+  type FlowLossInputs,
+  flowLoss,
   logVariance,
   type RawNetwork,
   type TrainingCondition,

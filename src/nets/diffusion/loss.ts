@@ -32,6 +32,8 @@ export type TrainingCondition = {
   readonly noise: Tensor;
   /** What a dropped condition leaves in the region: zeros, or the noisy latent; "kept": not dropped. Default "kept". */
   readonly dropped?: 'kept' | 'zeros' | 'noisy';
+  /** The same for each run: 1 = shown, 0 = zeros in the region, [1]. Default 1. */
+  readonly keep?: Tensor;
   /** Also learn the given frames. Default false: they are replaced by the truth before the loss. */
   readonly isLossInRegion?: boolean;
 };
@@ -104,6 +106,36 @@ export function edmLoss(inputs: EdmLossInputs, net: RawNetwork, weights: Weights
   };
 }
 
+export type FlowLossInputs = {
+  /** Clean latents x0 [B, C, T, H, W]. */
+  readonly x0: Tensor;
+  /** Unit noise of the same shape. */
+  readonly epsilon: Tensor;
+  /** s [B]: 0 is data, 1 is noise. */
+  readonly time: Tensor;
+  /** I: 1 = given clean, [1 or B, 1, T, 1, 1]. Given frames are not learned. */
+  readonly indicator?: Tensor;
+  /** σ of given frames; their time is σ/(σ + 1). */
+  readonly cleanSigma: number;
+};
+
+/**
+ * Flow matching of Predict2 and 2.5: x_s = (1 − s)·x0 + s·ε, the network learns ε − x0 (Liu et al. 2022, equation 1), all times alike.
+ * Mean of the squared error over the frames that are not given.
+ */
+export function flowLoss(inputs: FlowLossInputs, net: RawNetwork): Tensor {
+  const { x0, epsilon, time, indicator, cleanSigma } = inputs;
+  const [b, , frames] = x0.shape as [number, number, number];
+  const s = reshape(time, [b, 1, 1, 1, 1]);
+  const between = add(mul(x0, sub(1, s)), mul(epsilon, s));
+  if (indicator === undefined) return mean(square(sub(net(between, time), sub(epsilon, x0))));
+  const perFrame = reshape(select(indicator, mul(s, 0), s), [b, frames]);
+  const given = reshape(mul(indicator, cleanSigma / (cleanSigma + 1)), [indicator.shape[0]!, frames]);
+  const error = square(sub(net(select(indicator, x0, between), add(perFrame, given)), sub(epsilon, x0)));
+  const free = sub(1, indicator);
+  return div(mean(mul(error, free)), mean(free));
+}
+
 /** u(σ) = W·√2·cos(c_noise·freqs + phases): fixed random features, one learned row. */
 export function logVariance(cNoise: Tensor, weights: Weights, features = 128): Tensor {
   const freqs = weights('logvar.0.freqs', [features], { kind: 'normal', std: 2 * Math.PI });
@@ -120,14 +152,15 @@ function withCondition(
   cIn: Tensor,
   sigmaData: number,
 ): Tensor {
-  const { indicator, sigmaAug, noise, dropped = 'kept' } = condition;
+  const { indicator, sigmaAug, noise, keep, dropped = 'kept' } = condition;
   if (dropped === 'noisy') return noisy;
   if (dropped === 'zeros') return mul(noisy, sub(1, indicator));
   const b = x0.shape[0]!;
   const over = (t: Tensor): Tensor => reshape(t, [b, 1, 1, 1, 1]);
   const augmented = add(x0, mul(over(sigmaAug), noise));
   const cInAug = div(1, sqrt(add(square(sigmaAug), sigmaData * sigmaData)));
-  return select(indicator, mul(augmented, over(div(cInAug, cIn))), noisy);
+  const shown = mul(augmented, over(div(cInAug, cIn)));
+  return select(indicator, keep === undefined ? shown : mul(shown, reshape(keep, [1, 1, 1, 1, 1])), noisy);
 }
 
 /** I·a + (1 − I)·b. */

@@ -11,6 +11,20 @@ export type Init =
 /** Gives the symbolic weight of a key. */
 export type Weights = (key: string, shape: readonly number[], init?: Init) => Tensor;
 
+/**
+ * How a network's repeated blocks are put into the graph. `build` makes the outputs of one block from its inputs; everything that it reads
+ * is among them or is a weight below `prefix`. Training puts blocks so that they are computed again in the backward pass.
+ */
+export type Block = (
+  build: (inputs: readonly Tensor[], weights: Weights) => readonly Tensor[],
+  inputs: readonly Tensor[],
+  weights: Weights,
+  prefix: string,
+) => readonly Tensor[];
+
+/** Blocks as they are, their inner values kept. */
+export const plainBlock: Block = (build, inputs, weights, prefix) => build(inputs, scoped(weights, prefix));
+
 /** Weights as named leaves of the graph. */
 export const namedWeights: Weights = (key, shape) => param(key, shape);
 

@@ -42,7 +42,7 @@ export function actionBatch(
       const clip = Math.floor(window / perClip);
       const first = (window % perClip) * STRIDE + knownFrames - 1;
       const rows: Actions = actionsOf(clips, clip, first).slice(0, told);
-      const shown = isMirrored(window, perClip) ? rows.map((a) => mirroredAction(a!, rightOf(clips, clip))) : rows;
+      const shown = isMirrored(clips, window) ? rows.map((a) => mirroredAction(a!, rightOf(clips, clip))) : rows;
       data.set(actionFeed(c, shown), sample * size);
     },
     feed: () => f32(actionShape(c, recipe.batch), data),

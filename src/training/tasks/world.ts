@@ -303,7 +303,7 @@ function worldBatch(
     const meta = o.train.meta[Math.floor(window / perClip)]!;
     // Half the time the short caption, else one of any length.
     const told = random.uniform() < 0.5 ? meta.caption : random.pick(meta.captions ?? [meta.caption]);
-    const caption = isMirrored(window, perClip) ? mirrored(told) : told;
+    const caption = isMirrored(o.train, window) ? mirrored(told) : told;
     act?.add(b, window, known === 0 ? undefined : CONDITIONS[condition].frames, perClip);
     if (random.uniform() >= textDropout) words.set(wordIds(caption, lookup, config.textLength), b * config.textLength);
   }
