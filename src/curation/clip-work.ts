@@ -21,6 +21,8 @@ export type ClipWork = ClipUnit & {
   /** Score of the worst picture, about 1…10. */
   readonly aesthetic?: number;
   readonly embedding?: readonly number[];
+  /** Kind of the examples that it looks most like. */
+  readonly type?: string;
   readonly preview?: string;
   readonly errors?: Readonly<Record<string, string>>;
 };

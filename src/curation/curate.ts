@@ -26,6 +26,7 @@ import { captionStage } from './stages/caption.ts';
 import { describeStage } from './stages/describe.ts';
 import { embedStage } from './stages/embed.ts';
 import { previewStage } from './stages/preview.ts';
+import { checkTypes, typeStage } from './stages/types.ts';
 import { writeStage } from './stages/write.ts';
 
 /** What a job tells. */
@@ -107,6 +108,7 @@ export function curateStages(out: string, o: CurateOptions): readonly Stage[] {
     describeStage(o),
     ...(o.clipModel === undefined ? [] : [aestheticStage(out, o)]),
     ...(o.embed === 'off' ? [] : [embedStage(out)]),
+    ...(o.typeExamples === undefined ? [] : [typeStage(o)]),
     ...(o.caption === 'endpoint' ? [captionStage(out, o)] : []),
     ...(o.preview ? [previewStage(out)] : []),
     writeStage(out, o),
@@ -181,6 +183,7 @@ export async function* curate(
     ...(ackWaitSeconds === undefined ? {} : { ackWaitSeconds }),
   };
   const options = parseCurateOptions(given);
+  checkTypes(options);
   throwIfAborted(signal);
   const found = await discoverAny(input, out, signal);
   if (found.videos.length === 0)

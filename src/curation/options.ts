@@ -50,6 +50,12 @@ export const curateSchema = z.strictObject({
   /** Clips below go to filtered_clips; −1: measured only. The published value for training sets is 3.5. */
   minAesthetic: z.number().min(-1).max(10).default(-1),
 
+  /** Folder with a sub-folder of pictures or clips per kind: each clip gets the kind of the examples that it looks most like. */
+  typeExamples: z.string().min(1).optional(),
+  /** Kinds that go to filtered_clips; kinds that alone stay (none named: all). */
+  dropTypes: z.array(z.string().min(1)).default([]),
+  keepTypes: z.array(z.string().min(1)).default([]),
+
   embed: z.enum(['orrery', 'off']).default('orrery'),
   caption: z.enum(['facts', 'endpoint', 'off']).default('facts'),
   /** OpenAI-compatible service, such as http://127.0.0.1:8001/v1. */
@@ -102,6 +108,13 @@ export function parseCurateOptions(value: unknown): CurateOptions {
     });
   if (o.minAesthetic > -1 && o.clipModel === undefined)
     throw new InputError('minAesthetic', { got: o.minAesthetic, need: 'clipModel and aestheticModel beside it' });
+  if (o.dropTypes.length + o.keepTypes.length > 0 && o.typeExamples === undefined)
+    throw new InputError('typeExamples', {
+      got: undefined,
+      need: 'a folder with a sub-folder of examples per kind, because kinds to keep or drop are named',
+    });
+  if (o.typeExamples !== undefined && o.embed === 'off')
+    throw new InputError('embed', { got: 'off', need: 'orrery', why: 'kinds are told by embeddings' });
   if (o.sessions && o.split !== 'fixed')
     throw new InputError('split', {
       got: o.split,

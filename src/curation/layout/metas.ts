@@ -55,6 +55,7 @@ export function metaOf(clip: ClipResult): Record<string, unknown> {
       colours: quality.colours.map((c) => ({ name: c.name, share: round(c.share) })),
     },
     perceptual_hashes: quality.hashes,
+    ...(clip.type === undefined ? {} : { qwen_type_classification: [clip.type] }),
     ...(clip.aesthetic === undefined ? {} : { aesthetic_score: round(clip.aesthetic) }),
     ...(rejected === undefined ? {} : { filtered_by: rejected.by, filter_reason: rejected.reason }),
     errors: Object.keys(clip.errors ?? {}),

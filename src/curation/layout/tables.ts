@@ -154,6 +154,8 @@ export function writeClipTable(out: string, clips: readonly ClipResult[]): void 
     text('filter_reason', (c) => c.rejected?.reason ?? null),
     text('caption', (c) => c.caption?.text ?? null),
     text('caption_model', (c) => c.caption?.model ?? null),
+    text('type', (c) => c.type ?? null),
+    number('aesthetic_score', (c) => c.aesthetic ?? null),
     number('motion_global_mean', (c) => c.motion?.globalMean ?? null),
     number('motion_per_patch_min_256', (c) => c.motion?.perPatchMin256 ?? null),
     number('sharpness', (c) => c.quality.sharpness),

@@ -19,6 +19,9 @@ export const EMBEDDING = 'orrery';
 /** Length of the embedding. */
 export const EMBEDDING_SIZE = 216;
 
+/** Its first numbers, which say how a clip looks; the rest is motion. */
+export const LOOK_SIZE = 208;
+
 const SIDE = 64;
 const FRAMES = 9;
 
