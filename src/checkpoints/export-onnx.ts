@@ -14,6 +14,7 @@ import {
 } from '../formats/index.ts';
 import { type CompiledGraph, compile, type WeightSource } from '../graph/index.ts';
 import { openModelFolder, sha256OfFile } from '../hub/index.ts';
+import { findCheckpoint } from './find.ts';
 import { requireFit, requireValues } from './fit.ts';
 import { type ExportPlan, type ExportSize, ownPlan, publicPlan } from './onnx-networks.ts';
 import { openCheckpoint } from './open.ts';
@@ -174,7 +175,7 @@ function openForExport(path: string, size: ExportSize): Exportable {
     name: basename(path),
     kind: network.family,
     path,
-    plan: publicPlan(network, size, checkpoint.latents),
+    plan: publicPlan(network, size, checkpoint.latents, findCheckpoint(path).config),
     tensors: checkpoint.tensors,
     [Symbol.dispose]: () => checkpoint.close(),
   };

@@ -1,4 +1,5 @@
 // Layer 4: public checkpoints of any layout: opened, checked against the network, converted and exported.
+export { publicAutoregressiveConfig } from './autoregressive-config.ts';
 export { type ConvertEvent, type ConvertOptions, convertCheckpoint, LAYOUTS, type TargetLayout } from './convert.ts';
 export { type ExportEvent, type ExportOptions, exportOnnx } from './export-onnx.ts';
 export { type CheckpointFiles, findCheckpoint, readConfig } from './find.ts';

@@ -1,5 +1,5 @@
 // The networks of a model as graphs of one size, with what a user without this package must know about inputs and outputs.
-import { InputError, OrreryError } from '../base/index.ts';
+import { InputError } from '../base/index.ts';
 import { input, slice, type Tensor } from '../graph/index.ts';
 import type { ModelRecord } from '../hub/index.ts';
 import {
@@ -21,6 +21,8 @@ import {
 import { nano } from '../nets/orrery/nano.ts';
 import { cellsOf, decode, encode, gridOf } from '../nets/orrery/tokenizer.ts';
 import { UNKNOWN_SLOTS } from '../nets/orrery/words.ts';
+import { publicAutoregressiveConfig } from './autoregressive-config.ts';
+import { autoregressivePlan } from './onnx-autoregressive.ts';
 import type { Network } from './open.ts';
 import { ownTokenizer, ownWorld, worldInputs } from './own.ts';
 
@@ -135,7 +137,7 @@ export function ownPlan(record: ModelRecord, size: ExportSize): ExportPlan {
   };
 }
 
-/** Networks of a public model. */
+/** Networks of a public model. @param stated `config.json` beside the weights, for what tensors do not tell */
 export function publicPlan(
   network: Network,
   size: ExportSize,
@@ -145,13 +147,11 @@ export function publicPlan(
     readonly channels: number;
     readonly frames: number;
   },
+  stated?: Readonly<Record<string, unknown>>,
 ): ExportPlan {
   if (network.family === 'general-dit') return transformerPlan(network.config, size);
   if (network.family === 'autoregressive') {
-    throw new OrreryError(
-      'unsupported',
-      'an autoregressive transformer runs with a cache that grows from step to step and has no export yet; export tokenizers and diffusion transformers',
-    );
+    return autoregressivePlan(publicAutoregressiveConfig(network.config, stated), size);
   }
   if (network.family === 'wan-vae') return wanPlan(network.config, size, latents);
   const c = network.config;

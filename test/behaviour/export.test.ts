@@ -7,9 +7,18 @@ import { afterAll, expect, test } from 'vitest';
 import { f32, type NdArray, randomStream } from '../../src/base/index.ts';
 import { type ExportOptions, exportOnnx } from '../../src/checkpoints/index.ts';
 import { sha256OfFile, shippedModels } from '../../src/hub/index.ts';
+import { namedWeights } from '../../src/nets/index.ts';
 import { openRuntime } from '../../src/runtime/index.ts';
-import { decodeLatents, encodeClip, loadTokenizer, openNano } from '../../src/worlds/index.ts';
+import {
+  decodeLatents,
+  encodeClip,
+  loadTokenizer,
+  openAutoregressivePart,
+  openNano,
+  openTokenModel,
+} from '../../src/worlds/index.ts';
 import { parityCase, relativeError, saveTorch } from '../fixtures/checkpoints.ts';
+import { TINY_AR_TEXT, writeAutoregressive } from '../fixtures/tiny-cosmos.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'orrery-onnx-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -154,3 +163,57 @@ test.each(STANDARD_AND_NOT)('a Cosmos diffusion transformer gives the reference 
   );
   expect(relativeError(got.f!, arrays.get('output.net_output')!)).toBeLessThan(1e-4);
 });
+
+test('an autoregressive transformer: prompt, then token after token through the cache', async () => {
+  const model = writeAutoregressive(join(dir, 'ar'), TINY_AR_TEXT, 'Cosmos-Predict1-5B-Video2World');
+  const { at, manifest } = await exported(model, { frames: 1, textLength: 3, hasExternalData: true });
+  expect(manifest.networks.map(({ name }) => name)).toEqual(['text', 'prefill', 'decode']);
+  const random = randomStream(9);
+  const context = f32(
+    [1, 3, 24],
+    Float32Array.from({ length: 72 }, () => random.normal()),
+  );
+  // Begin, four tokens of the first latent frame, then what is decoded.
+  const ids = [64000, 5, 77, 4096, 63999, 12, 30000, 7];
+  const prompt = 5;
+
+  const stored = openAutoregressivePart(model);
+  await using runtime = openRuntime({ threads: 1 });
+  const own = openTokenModel({
+    runtime,
+    config: stored.config,
+    symbols: namedWeights,
+    weights: stored.weights,
+    ...(stored.load === undefined ? {} : { load: stored.load }),
+  });
+  await own.begin({ context });
+  const want = [await own.feed([ids.slice(0, prompt)])];
+  for (const id of ids.slice(prompt)) want.push(await own.feed([[id]]));
+
+  const text = await run(at, manifest, 'text', { context: context.data });
+  const bigs = (list: readonly number[]): BigInt64Array => BigInt64Array.from(list, BigInt);
+  const first = await run(at, manifest, 'prefill', { tokens: bigs(ids.slice(0, prompt)), ...text });
+  expect(relativeError(first.logits!, want[0]!)).toBeLessThan(1e-5);
+  // What a user keeps: a cache per layer, written at the places of the tokens.
+  const { shape } = manifest.networks[2]!.inputs.find(({ name }) => name === 'past.0.keys')!;
+  const [, heads, places, width] = shape as [number, number, number, number];
+  const past: Record<string, Float32Array> = {};
+  const put = (made: Record<string, ArrayLike<number>>, place: number, count: number): void => {
+    for (const [name, values] of Object.entries(made)) {
+      if (!name.startsWith('new.')) continue;
+      const cache = (past[name.replace('new.', 'past.')] ??= new Float32Array(heads * places * width));
+      for (let h = 0; h < heads; h++) {
+        for (let i = 0; i < count * width; i++)
+          cache[(h * places + place) * width + i] = values[h * count * width + i]!;
+      }
+    }
+  };
+  put(first, 0, prompt);
+  for (const [i, id] of ids.slice(prompt).entries()) {
+    const place = prompt + i;
+    const step = await run(at, manifest, 'decode', { tokens: bigs([id]), position: bigs([place]), ...past, ...text });
+    expect(relativeError(step.logits!, want[i + 1]!)).toBeLessThan(1e-5);
+    put(step, place, 1);
+  }
+  await own.dispose();
+}, 60_000);

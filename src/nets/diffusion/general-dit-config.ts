@@ -21,6 +21,8 @@ export type GeneralDitConfig = {
   /** Width D. */
   readonly width: number;
   readonly blocks: number;
+  /** Blocks that are left out, by number; the others keep theirs (layer_mask). Absent: none. */
+  readonly skippedBlocks?: readonly number[];
   readonly heads: number;
   readonly mlpRatio: number;
   readonly contextWidth: number;
@@ -139,6 +141,7 @@ const KNOWN = new Set(
     'extra_h_extrapolation_ratio extra_w_extrapolation_ratio extra_t_extrapolation_ratio add_augment_sigma_embedding',
     'is_diffusion_decoder diffusion_decoder_condition_on_sigma diffusion_decoder_condition_on_token',
     'diffusion_decoder_token_condition_voc_size diffusion_decoder_token_condition_dim',
+    'layer_mask',
     'n_views view_condition_dim concat_view_embedding add_repeat_frame_embedding traj_condition_dim concat_traj_embedding',
   ].flatMap((line) => line.split(' ')),
 );
@@ -190,6 +193,7 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
     subBlocks: parseSubBlocks(options.block_config ?? 'FA-CA-MLP'),
     width: number('model_channels'),
     blocks: number('num_blocks'),
+    ...skippedBlocks(options.layer_mask, number('num_blocks')),
     heads: number('num_heads'),
     mlpRatio: number('mlp_ratio', 4),
     contextWidth: number('crossattn_emb_channels', 1024),
@@ -212,6 +216,16 @@ export function generalDitConfig(options: Readonly<Record<string, unknown>>): Ge
     ...(/^(.*\.)?ActionConditional/.test(String(options.class ?? '')) ? { hasAction: true } : {}),
     queryKeyEps: 1e-6,
   };
+}
+
+/** One truth value per block: true leaves it out. */
+function skippedBlocks(mask: unknown, blocks: number): Pick<GeneralDitConfig, 'skippedBlocks'> {
+  if (mask === undefined || mask === null) return {};
+  if (!Array.isArray(mask) || mask.length !== blocks || !mask.every((v) => typeof v === 'boolean')) {
+    throw new InputError('layer_mask', { got: mask, need: `${blocks} times true or false; true leaves the block out` });
+  }
+  const skipped = mask.flatMap((isOut, i) => (isOut ? [i] : []));
+  return skipped.length === 0 ? {} : { skippedBlocks: skipped };
 }
 
 /** "FA-CA-MLP" → sub-blocks, in any order and number. */

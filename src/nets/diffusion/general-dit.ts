@@ -97,6 +97,7 @@ export function generalDit(
   const time = timeEmbedding(inputs, c, weights, tap);
   const context = projectContext(inputs.context, c, weights);
   for (let i = 0; i < c.blocks; i++) {
+    if (c.skippedBlocks?.includes(i)) continue;
     const { activated, shared } = time;
     const seen = { x, context, activated, cos: rotary.cos, sin: rotary.sin, shared, positions };
     const names = (Object.keys(seen) as (keyof typeof seen)[]).filter((name) => seen[name] !== undefined);

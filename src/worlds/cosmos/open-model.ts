@@ -7,6 +7,7 @@ import {
   type CheckpointTensor,
   findCheckpoint,
   openCheckpoint,
+  publicAutoregressiveConfig,
   requireFit,
   valueProblem,
 } from '../../checkpoints/index.ts';
@@ -20,7 +21,6 @@ import {
   isUnusedT5Key,
   type LlamaConfig,
   llamaConfig,
-  PREDICT1_AR,
   sentencePieceTokenizer,
   type T5Config,
   type TextTokenizer,
@@ -207,37 +207,8 @@ export function openAutoregressivePart(path: string): Component<AutoregressiveCo
   using checkpoint = openCheckpoint(path);
   const { network } = checkpoint;
   if (network.family !== 'autoregressive') throw wrongFamily(path, network.family, 'an autoregressive transformer');
-  const o = network.config;
-  const hasBegin = o.embedding_rows > o.vocab_size;
-  const base =
-    PREDICT1_AR[o.n_layers === PREDICT1_AR['12B'].layers ? (hasBegin ? '13B' : '12B') : hasBegin ? '5B' : '4B'];
-  const { cross: _cross, ...rest } = base;
-  const stated = findCheckpoint(path).config ?? {};
-  const latent = gridOf(stated.video_latent_shape);
-  const config: AutoregressiveConfig = {
-    ...rest,
-    layers: o.n_layers,
-    width: o.dim,
-    heads: o.n_heads,
-    keyValueHeads: o.n_kv_heads,
-    headWidth: o.head_dim,
-    hidden: o.ffn_hidden_size,
-    inputVocabulary: o.embedding_rows,
-    outputVocabulary: o.vocab_size,
-    hasQueryKeyNorm: o.use_qk_normalization,
-    ...(latent === undefined ? {} : { latent }),
-    ...(typeof stated.max_seq_len === 'number' ? { maxTokens: stated.max_seq_len } : {}),
-    ...(o.insert_cross_attn
-      ? { cross: { every: o.insert_cross_attn_every_k_layers, width: o.context_dim ?? 1024 } }
-      : {}),
-  };
+  const config = publicAutoregressiveConfig(network.config, findCheckpoint(path).config);
   return componentOf(checkpoint, config, 'model.');
-}
-
-function gridOf(value: unknown): { t: number; h: number; w: number } | undefined {
-  if (!Array.isArray(value) || value.length !== 3) return undefined;
-  const [t, h, w] = value as [number, number, number];
-  return { t, h, w };
 }
 
 /** The T5 encoder of a folder with `config.json`, and the tokenizer that goes with it. */
