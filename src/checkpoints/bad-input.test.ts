@@ -489,7 +489,12 @@ test.each<[string, () => string, object, RegExp]>([
     /--size: got "?20x16"?, need multiples of 8/,
   ],
   ['frames of a Cosmos tokenizer', () => torch(tokenizer), { frames: 7 }, /--frames: got 7, need 1 \+ 4k, such as 9/],
-  ['frames of an autoregressive model', () => torch(parityCase('checkpoint_layouts').weights), { frames: 5 }, /frames: got 5, need 1 or 9/],
+  [
+    'frames of an autoregressive model',
+    () => torch(parityCase('checkpoint_layouts').weights),
+    { frames: 5 },
+    /frames: got 5, need 1 or 9/,
+  ],
 ])('export refuses %s', async (_name, make, size, message) => {
   const target = join(folder(), 'out');
   await expect(exportOnnx(make(), target, size).next()).rejects.toThrow(message);
