@@ -67,8 +67,8 @@ function recipeOf(name: string, more: object): string {
     seed: 1,
     model: {
       kind: 'orrery-tokenizer',
-      patch: 8,
-      timePatch: 8,
+      patch: 4,
+      timePatch: 4,
       channels: 8,
       width: 16,
       encoderBlocks: 1,
@@ -136,7 +136,7 @@ describe.skipIf(!hasServer)('training over NATS', () => {
   it('goes on when one process is killed and another joins, to the weights of a shared folder and the loss of one process', async () => {
     const recipe = recipeOf('together', { parallel });
     const first = helper(recipe, 'first');
-    await waitFor(() => /"step","step":8,/.test(first.text()), 240, first.text);
+    await waitFor(() => /"step","step":8,/.test(first.text()), 120, first.text);
     first.process.kill('SIGKILL');
     await first.ended;
     // Joins late, in another folder, and finds the work of the dead one.
@@ -158,7 +158,7 @@ describe.skipIf(!hasServer)('training over NATS', () => {
     const got = await stateOf('late');
     expect(got.record.step).toBe(60);
     expect(got.state).toEqual(want.state);
-  }, 600_000);
+  }, 400_000);
 
   it('needs a recipe that says how work is divided, and a server', async () => {
     await expect(lossesOf(recipeOf('alone', {}), 'alone', { nats: url })).rejects.toThrow('a recipe with "parallel"');
