@@ -11,10 +11,20 @@ export type CardFacts = {
   /** Last validation: step and scores by name. */
   readonly validation: { readonly step: number; readonly validation: Readonly<Record<string, number>> } | undefined;
   readonly clips: number;
+  /** The model that training started from; absent when it started from nothing. */
+  readonly start?: { readonly name: string; readonly steps?: number; readonly hours?: number } | undefined;
 };
 
 const number = (v: number | undefined, digits = 2): string => (v === undefined ? 'not measured' : v.toFixed(digits));
 const percent = (v: number | undefined): string => (v === undefined ? 'not measured' : `${(100 * v).toFixed(0)} %`);
+
+function startLine({ name, steps, hours }: NonNullable<CardFacts['start']>): string {
+  const cost =
+    steps === undefined
+      ? ''
+      : `, whose own training took ${steps} steps, ${number(hours)} hours (\`recipes/${name}.json\`)`;
+  return `- Start: the weights of \`${name}\`${cost}.`;
+}
 
 /** Markdown text of the card. */
 export function modelCard(f: CardFacts): string {
@@ -33,6 +43,7 @@ export function modelCard(f: CardFacts): string {
     '',
     `- Data: \`recipes/${f.recipe.dataset}.json\`, simulated clips of this project, ${f.clips} of them for training; held-out clips come from other seeds.`,
     `- Recipe: \`recipes/${f.recipe.name}.json\`, this project's own trainer, CPU, ${f.steps} steps, ${number(f.hours)} hours. Weights are the moving average, float16.`,
+    ...(f.start === undefined ? [] : [startLine(f.start)]),
     `- ${f.parameters.toLocaleString('en')} parameters.`,
     '',
     '## Scores on held-out clips',

@@ -166,6 +166,16 @@ export async function writeTokenizerSheet(dir: string, heldOut: Clips): Promise<
 }
 
 /** Training record and card of the model: recipe, steps, hours, and the last validation. */
+/** The model that a recipe starts from, and what its own training cost where its record tells. */
+function startOf(recipe: Recipe): CardFacts['start'] {
+  if (recipe.from === undefined) return undefined;
+  const { name, training } = openModelFolder(recipe.from).record as {
+    readonly name: string;
+    readonly training?: { readonly steps?: number; readonly hours?: number };
+  };
+  return { name, ...(training?.steps && { steps: training.steps }), ...(training?.hours && { hours: training.hours }) };
+}
+
 function provenance(
   folder: string,
   recipe: OwnRecipe,
@@ -179,9 +189,10 @@ function provenance(
   const validation = validations[validations.length - 1];
   const hours = Math.round(record.seconds / 36) / 100;
   const clips = record.clips ?? 0;
+  const start = startOf(recipe);
   return {
-    training: { recipe, steps: record.step, hours, clips },
+    training: { recipe, steps: record.step, hours, clips, ...(start && { start }) },
     scores: validation ?? null,
-    facts: { recipe, steps: record.step, hours, validation, clips },
+    facts: { recipe, steps: record.step, hours, validation, clips, ...(start && { start }) },
   };
 }
