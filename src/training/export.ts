@@ -165,9 +165,8 @@ export async function writeTokenizerSheet(dir: string, heldOut: Clips): Promise<
   await writeSheet(join(dir, 'samples.png'), rows, { ...heldOut, every: 4 });
 }
 
-/** Training record and card of the model: recipe, steps, hours, and the last validation. */
 /** The model that a recipe starts from, and what its own training cost where its record tells. */
-function startOf(recipe: Recipe): CardFacts['start'] {
+function startOf(recipe: OwnRecipe): CardFacts['start'] {
   if (recipe.from === undefined) return undefined;
   const { name, training } = openModelFolder(recipe.from).record as {
     readonly name: string;
@@ -176,6 +175,7 @@ function startOf(recipe: Recipe): CardFacts['start'] {
   return { name, ...(training?.steps && { steps: training.steps }), ...(training?.hours && { hours: training.hours }) };
 }
 
+/** Training record and card of the model: recipe, steps, hours, and the last validation. */
 function provenance(
   folder: string,
   recipe: OwnRecipe,
