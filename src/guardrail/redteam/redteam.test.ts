@@ -20,7 +20,7 @@ test('findings of `guard redteam --generate` that were mended', async () => {
     count++;
     if ((verdict !== 'safe') !== (row.label === 'unsafe')) wrong.push(`${row.id}: ${verdict}`);
   }
-  expect(count).toBe(50);
+  expect(count).toBe(38);
   expect(wrong).toEqual([]);
 });
 

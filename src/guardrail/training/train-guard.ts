@@ -19,6 +19,7 @@ import { parseModelRecord, sha256OfFile } from '../../hub/index.ts';
 import { listWeights, promptNet } from '../../nets/index.ts';
 import { averagedWeights, optimizerSettings, runTraining, type TrainEvent } from '../../training/index.ts';
 import { KNOWLEDGE_FILES, loadKnowledge } from '../knowledge.ts';
+import { parseLexicon } from '../text/lexicon.ts';
 import { featuresOf, memberKey, promptNetConfig } from '../text/prompt-classifier.ts';
 import { areaUnderCurve, balancedThreshold, calibrated, fitCalibration, ratesAt } from './calibrate.ts';
 import { type Block, partOf, readBlocks } from './corpus.ts';
@@ -35,6 +36,8 @@ export const guardRecipe = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/),
   /** Folder of the building blocks, relative to the recipe. */
   corpus: z.string(),
+  /** Lexicon that is copied into the model folder first; default: the one that lies there. Relative to the recipe. */
+  lexicon: z.string().min(1).optional(),
   /** Folder with the lexicon and the lists; gets the trained model. Relative to the recipe. */
   model: z.string(),
   /** Distinct texts of a training set. */
@@ -98,8 +101,16 @@ export async function* trainGuard(path: string, options: TrainGuardOptions): Asy
   const at = (folder: string): string => resolve(dirname(path), folder);
   const dir = at(recipe.model);
   const blocks = readBlocks(at(recipe.corpus));
-  const lexicon = readFileSync(join(dir, KNOWLEDGE_FILES.lexicon), 'utf8');
+  const ownLexicon = join(dir, KNOWLEDGE_FILES.lexicon);
+  const source = recipe.lexicon === undefined ? ownLexicon : at(recipe.lexicon);
+  const lexicon = readFileSync(source, 'utf8');
+  const { concepts } = parseLexicon(lexicon, source);
+  if (concepts.length > recipe.concepts) {
+    const need = `at least ${concepts.length}, the concepts of ${source}`;
+    throw new InputError(`${path}: concepts`, { got: recipe.concepts, need });
+  }
   requireSameRun(options.out, [recipe, blocks.map((b) => ({ ...b, slots: [...b.slots] })), lexicon]);
+  if (source !== ownLexicon) writeFileAtomic(ownLexicon, lexicon);
   yield { type: 'words', ...prepareWords(dir, blocks), blocks: blocks.length };
   const plain = plainWords(dir);
   const knowledge = loadKnowledge(dir);
