@@ -20,12 +20,13 @@ import { type Figure, figure, noise } from './measure.ts';
 
 const [folder, billions, job, form] = process.argv.slice(2) as [string, string, string, string | undefined];
 
-/** The 7B model, Predict2 2B, or a small one of about the size asked for. */
+/** The 7B model, Predict2 2B, or a small one of about the size asked for: wide with few blocks, or narrow with very many. */
 function networkOf(parameters: number): GeneralDitConfig {
   if (parameters >= 4e9) return PREDICT1_7B;
   const plain = { ...PREDICT1_7B, extraPositions: 'none' } as const;
   if (parameters >= 1e9) return { ...plain, width: 2048, heads: 16 };
-  return { ...plain, width: 512, heads: 4, blocks: Math.max(1, Math.round(parameters / (20 * 512 * 512))) };
+  const width = parameters < 0.2e9 ? 1024 : 512;
+  return { ...plain, width, heads: width / 128, blocks: Math.max(1, Math.round(parameters / (20 * width * width))) };
 }
 
 const config = networkOf(Number(billions) * 1e9);
@@ -181,7 +182,7 @@ async function measure(name: string): Promise<Figure[]> {
       name: `${what}: peak`,
       value: peak / 1e9,
       unit: 'GB',
-      of: `predicted ${gigabytes(need.peakBytes)} = weights ${gigabytes(need.weightBytes)} + activations ${gigabytes(need.activationBytes)} + program`,
+      of: `predicted ${gigabytes(need.peakBytes)} = weights ${gigabytes(need.weightBytes)} + activations ${gigabytes(need.activationBytes)} + program ${gigabytes(need.programBytes)}`,
       floor: Number(billions) >= 4 ? 12 : null,
       isCeiling: true,
     }),

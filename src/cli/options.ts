@@ -87,3 +87,12 @@ export const deviceOption = (): Option =>
     ['cpu', 'webgpu', 'cuda'],
     'orrery doctor tries them',
   );
+
+/** `--memory GB`: what a run may count on, for those who know better than the estimate or have less than the machine. */
+export function memoryOption(): Option {
+  return numberOption('--memory <gb>', 'GB that a public model may count on (default: what is free now)', 0.1, 1e6);
+}
+
+/** The same in bytes, for the library. */
+export const memoryOf = ({ memory }: { readonly memory?: number | undefined }): { readonly memoryBytes?: number } =>
+  memory === undefined ? {} : { memoryBytes: memory * 1e9 };

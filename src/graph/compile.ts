@@ -263,7 +263,7 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
       ]),
     ),
   });
-  const finished = [...nodes, ...copies].map(rename);
+  const finished = deepestLast(joinReshapes([...nodes, ...copies].map(rename), names));
   const onnx = writeOnnx({ graphName: name, nodes: finished, initializers, inputs, outputs: onnxOutputs });
   const operators: Record<string, number> = {};
   for (const n of finished) {
@@ -271,6 +271,42 @@ export function compile(outputs: Readonly<Record<string, Tensor>>, options: Comp
     operators[type] = (operators[type] ?? 0) + 1;
   }
   return { onnx, inputs, outputs: onnxOutputs, files: [...files], nodes: finished.length, operators };
+}
+
+/** Values that a node reads, its subgraphs too. */
+const readBy = (n: OnnxNode): readonly string[] => [
+  ...n.inputs,
+  ...Object.values(n.attrs).flatMap((a) => (typeof a === 'object' && 'nodes' in a ? a.nodes.flatMap(readBy) : [])),
+];
+
+/** A reshape of a reshape reads what the first one reads. ONNX Runtime does the same, but writes a new last node for it: see below. */
+function joinReshapes(nodes: readonly OnnxNode[], results: readonly string[]): OnnxNode[] {
+  const sourceOf = new Map<string, string>();
+  const joined = nodes.map((n) => {
+    if (n.type !== 'Reshape') return n;
+    const [from, shape] = n.inputs as [string, string];
+    const source = sourceOf.get(from) ?? from;
+    sourceOf.set(n.outputs[0]!, source);
+    return source === from ? n : { ...n, inputs: [source, shape] };
+  });
+  const used = new Set([...results, ...joined.flatMap(readBy)]);
+  return joined.filter((n) => n.type !== 'Reshape' || used.has(n.outputs[0]!));
+}
+
+/**
+ * Nodes by the longest path that leads to them. ONNX Runtime walks back from the results and takes the input that was written last
+ * first. So it computes what a side branch gives, such as keys and values of a text in each block, when the main path needs it; in the
+ * order of writing it would compute those of all blocks before the first one and hold them.
+ */
+function deepestLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+  const depthOf = new Map<string, number>();
+  const depths = new Map<OnnxNode, number>();
+  for (const n of nodes) {
+    const depth = 1 + readBy(n).reduce((most, v) => Math.max(most, depthOf.get(v) ?? 0), 0);
+    depths.set(n, depth);
+    for (const v of n.outputs) depthOf.set(v, depth);
+  }
+  return [...nodes].sort((a, b) => depths.get(a)! - depths.get(b)!);
 }
 
 /** Names of weights that are only ever picked from by rows, as embedding tables are. */

@@ -5,6 +5,7 @@ import { gridOf, type OrreryTokenizerConfig } from '../nets/orrery/tokenizer.ts'
 import type { Runtime } from '../runtime/index.ts';
 import { tokenizerNetworks } from './cosmos/networks.ts';
 import { isCosmosModel, isWanPart, openTokenizerPart, openWanPart } from './cosmos/open-model.ts';
+import { requireRoom, tokenizerNeeds } from './cosmos/require-room.ts';
 import { latentArray, openVideoTokenizer } from './cosmos/video-tokenizer.ts';
 import { openWanTokenizer } from './cosmos/wan-tokenizer.ts';
 import { type WeightOptions, withWeights } from './cosmos/weight-form.ts';
@@ -27,6 +28,11 @@ export type Codec = {
   decode(latents: NdArray, size: Side): Promise<Uint8Array>;
 };
 
+export type CodecOptions = Pick<WeightOptions, 'weights' | 'signal'> & {
+  /** Bytes that a public tokenizer may count on. Default: what is free now. */
+  readonly memoryBytes?: number;
+};
+
 /** Size of the frames of a window. */
 export type Side = { readonly height: number; readonly width: number };
 
@@ -35,12 +41,14 @@ const GROUPS = 8;
 /** The window of the published command-line tool, in frames. */
 const COSMOS_WINDOW = 17;
 const IMAGE_WINDOW = 8;
+/** The one setting of `tokenize` that saves memory: its windows are short, and a tokenizer's weights are few. */
+const MAX_SIDE = 'a smaller --max-side';
 
 /** Opens a tokenizer by name or path. */
 export async function* openCodec(
   model: string,
   runtime: Runtime,
-  options: Pick<WeightOptions, 'weights' | 'signal'>,
+  options: CodecOptions,
 ): AsyncGenerator<Extract<TokenizeEvent, { type: 'weights' }>, Codec> {
   const path = model.includes('/') ? locateModel(model) : model;
   if (isCosmosModel(path)) {
@@ -126,7 +134,7 @@ function wanCodec(model: string, runtime: Runtime): Codec {
 async function* cosmosCodec(
   model: string,
   runtime: Runtime,
-  options: Pick<WeightOptions, 'weights' | 'signal'>,
+  options: CodecOptions,
 ): AsyncGenerator<Extract<TokenizeEvent, { type: 'weights' }>, Codec> {
   const { component: stored } = openTokenizerPart(model);
   const { config } = stored;
@@ -148,6 +156,7 @@ async function* cosmosCodec(
   const tokenizer = openVideoTokenizer({ runtime, component });
   const isVideo = config.kind === 'CV' || config.kind === 'DV';
   let exact: Float32Array | Int32Array = new Float32Array(0);
+  let isChecked = false;
   return {
     name: model,
     windowFrames: isVideo ? COSMOS_WINDOW : IMAGE_WINDOW,
@@ -159,6 +168,13 @@ async function* cosmosCodec(
     },
     async encode(frames, { height, width }) {
       const count = frames.length / (height * width * 3);
+      // The first window is the largest, and nothing is loaded before it.
+      if (!isChecked) {
+        const { weights = 'stored', memoryBytes } = options;
+        const room = { weights, offload: false, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
+        requireRoom(model, tokenizerNeeds(config), { frames: count, height, width }, { ...room, ways: MAX_SIDE });
+        isChecked = true;
+      }
       const latents = await tokenizer.encode({ data: frames, frames: count, height, width });
       exact = latents.data;
       const { dtype, shape, data } = latentArray(latents);

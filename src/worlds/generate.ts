@@ -22,6 +22,8 @@ export type GenerateOptions = {
   readonly threads?: number;
   /** Read the weights of a public model from the disk in every step: for models larger than memory. Default false. */
   readonly offload?: boolean;
+  /** Bytes that a public model may count on: a run that needs more is refused before it starts. Default: what is free now. */
+  readonly memoryBytes?: number;
   /** Yield preview frames after every n-th step; 0 = never. Default 0. */
   readonly previewEvery?: number;
   /** Checks texts and frames. `noGuardrail()` of the base switches it off; the record says so. */

@@ -17,6 +17,8 @@ export type TokenizeOptions = {
   readonly maxSide?: number;
   /** How a public tokenizer's weights are held. Default 'stored'. */
   readonly weights?: WeightForm;
+  /** Bytes that a public tokenizer may count on: a run that needs more is refused before it starts. Default: what is free now. */
+  readonly memoryBytes?: number;
   readonly device?: Device;
   readonly threads?: number;
   readonly signal?: AbortSignal;

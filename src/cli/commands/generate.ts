@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { type Guardrail, noGuardrail } from '../../base/index.ts';
 import type { GenerateEvent, GenerateOptions, WeightForm } from '../../worlds/index.ts';
-import { deviceOption, plainNumberOption, weightsOption, wholeOption } from '../options.ts';
+import { deviceOption, memoryOf, memoryOption, plainNumberOption, weightsOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 import { readRequests, readViews } from '../spec-file.ts';
@@ -27,6 +27,7 @@ type Options = Pick<GenerateOptions, 'device' | 'threads' | 'out' | 'offload'> &
   readonly actions?: string;
   readonly compatibility?: string;
   readonly weights?: WeightForm;
+  readonly memory?: number;
   readonly policy?: string;
   readonly guardrail?: boolean;
 };
@@ -50,6 +51,7 @@ export function generateCommand(session: Session): Command {
       .option('--model <name>', 'name, folder, or owner/name of the hub (default orrery-nano)')
       .addOption(weightsOption())
       .option('--offload', 'public models: leave the weights on the disk')
+      .addOption(memoryOption().hideHelp())
       .option('--spec <file>', 'requests from a file: JSON or JSON lines; flags win over it')
       .option('--from <run>', 'make the videos of a run folder again')
       .option('--policy <file>', 'policy of the guardrail (default: that of the shipped models)')
@@ -75,6 +77,7 @@ export function generateCommand(session: Session): Command {
           threads,
           out,
           offload,
+          memory,
           spec,
           from,
           negativePrompt,
@@ -99,6 +102,7 @@ export function generateCommand(session: Session): Command {
         for (const request of requests) {
           const events = generate(request, {
             ...given({ device, threads, out, offload }),
+            ...memoryOf({ memory }),
             guardrail,
             signal: session.signal,
           });

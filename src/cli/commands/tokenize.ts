@@ -1,11 +1,13 @@
 // `orrery tokenize VIDEO`: compresses a video to a latent file, restores it and tells how much was lost.
 import { Command } from 'commander';
 import type { TokenizeOptions } from '../../worlds/index.ts';
-import { deviceOption, weightsOption, wholeOption } from '../options.ts';
+import { deviceOption, memoryOf, memoryOption, weightsOption, wholeOption } from '../options.ts';
 import { openProgress, type Progress } from '../progress.ts';
 import { globalsOf, type Session } from '../session.ts';
 
-type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'weights' | 'device' | 'threads'>;
+type Options = Pick<TokenizeOptions, 'out' | 'model' | 'maxSide' | 'weights' | 'device' | 'threads'> & {
+  readonly memory?: number;
+};
 
 export function tokenizeCommand(session: Session): Command {
   return new Command('tokenize')
@@ -15,6 +17,7 @@ export function tokenizeCommand(session: Session): Command {
     .option('--model <name>', 'model name, or folder of a public Cosmos tokenizer (default orrery-tokenizer)')
     .addOption(wholeOption('--max-side <n>', 'longest side in pixels after scaling (default 256)', 16, 4096))
     .addOption(weightsOption())
+    .addOption(memoryOption())
     .addOption(deviceOption())
     .addOption(wholeOption('--threads <n>', 'threads of the engine (default: all cores)', 1, 1024))
     .addHelpText('after', '\nExample:\n  orrery tokenize clip.mp4 -o out')
@@ -22,7 +25,7 @@ export function tokenizeCommand(session: Session): Command {
       const { json, quiet } = globalsOf(command);
       const { tokenize } = await import('../../worlds/index.ts');
       let bar: Progress | undefined;
-      for await (const event of tokenize(video, { ...options, signal: session.signal })) {
+      for await (const event of tokenize(video, { ...options, ...memoryOf(options), signal: session.signal })) {
         switch (event.type) {
           case 'started':
             if (!quiet) session.note(`${event.width}x${event.height}, ${event.fps.toFixed(2)} fps, guardrail none`);

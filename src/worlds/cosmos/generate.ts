@@ -11,6 +11,7 @@ import { oneDiffusion } from './make-diffusion.ts';
 import { oneAutoregressive } from './make-tokens.ts';
 import { oneMultiview } from './make-views.ts';
 import { findCosmosParts, openTransformerPart } from './open-model.ts';
+import { requireRoomToGenerate } from './require-room.ts';
 
 /** Generates `request.count` videos. */
 export async function* generateCosmos(
@@ -30,6 +31,7 @@ export async function* generateCosmos(
     });
   }
   const make = parts.kind === 'diffusion' ? makerOf(parts.network!) : oneAutoregressive;
+  requireRoomToGenerate(parts, resolved, { offload: false, ...options, weights: resolved.weights });
   await using runtime = openRuntime(options);
   const run = createRunFolder(options.out ?? 'runs', 'generate');
   const videos: RunVideos = { run, count: resolved.count, guardrail: options.guardrail.policy, finished: [] };
