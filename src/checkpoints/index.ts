@@ -13,5 +13,6 @@ export {
 export { ditName } from './keys/general-dit.ts';
 export { latentTable, requirePair } from './latents.ts';
 export { type Checkpoint, type Network, type OpenCheckpointOptions, openCheckpoint } from './open.ts';
+export { isTextEncoder, openTextCheckpoint, type TextCheckpoint } from './text-encoder.ts';
 export type { CheckpointTensor, Expected, Family, LatentTable, Spelling, Tensors } from './types.ts';
 export { requireTokenizer, type VerifyModelEvent, verifyModel } from './verify.ts';

@@ -9,6 +9,7 @@ import { compareKeys, requireFit, requireValues } from './fit.ts';
 import { latentTable, requirePair } from './latents.ts';
 import { openCheckpoint, refuseCode } from './open.ts';
 import { ownWeights, ownWorld } from './own.ts';
+import { isTextEncoder, openTextCheckpoint } from './text-encoder.ts';
 import { type CheckpointTensor, isFamily, type Tensors } from './types.ts';
 
 export type VerifyModelEvent =
@@ -41,8 +42,16 @@ export async function* verifyModel(path: string, signal?: AbortSignal): AsyncGen
       check: 'sums',
       detail: `${files} files have the content that their names promise${unnamed > 0 ? `; ${unnamed} have names that promise nothing` : ''}`,
     };
+    if (isTextEncoder(path)) {
+      yield* verifyText(path, signal);
+      return;
+    }
     // A snapshot may hold several models: only one that can be told is looked into.
     if (!isSingleModel(path)) return;
+  }
+  if (isTextEncoder(path)) {
+    yield* verifyText(path, signal);
+    return;
   }
   using checkpoint = openCheckpoint(path);
   const { network, misfit, expected } = checkpoint;
@@ -76,6 +85,23 @@ function isSingleModel(path: string): boolean {
       return false;
     throw error;
   }
+}
+
+/** A T5 encoder: its decoder, where the file has one, is not used and not looked at. */
+async function* verifyText(path: string, signal: AbortSignal | undefined): AsyncGenerator<VerifyModelEvent> {
+  using checkpoint = openTextCheckpoint(path);
+  yield { type: 'opened', family: 't5-encoder' };
+  requireFit(checkpoint.misfit, {
+    path,
+    network: 'the T5 encoder of config.json',
+    hint: 'Fetch the text encoder again',
+  });
+  yield {
+    type: 'passed',
+    check: 'keys',
+    detail: `${checkpoint.expected.length} tensors of a T5 encoder, all there and of the right shape`,
+  };
+  yield* values(checkpoint.tensors, checkpoint.path, signal);
 }
 
 async function* verifyFolder(path: string, signal: AbortSignal | undefined): AsyncGenerator<VerifyModelEvent> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exitCodeOf, f32, type NdArray, noGuardrail, OrreryError } from '../../src/base/index.ts';
+import { openSafetensors, writeSafetensors } from '../../src/formats/index.ts';
 import { generate } from '../../src/index.ts';
 import { saveTorch } from '../fixtures/checkpoints.ts';
 import {
@@ -12,6 +13,7 @@ import {
   TINY_CV,
   TINY_DIT,
   TINY_DV,
+  tokenizerSpecs,
   writePredict1,
   writeTokenizer,
 } from '../fixtures/tiny-cosmos.ts';
@@ -48,6 +50,21 @@ function arranged(change: (at: string, model: string) => void): string {
   return model;
 }
 
+/** Changes a weight of the text encoder, or takes it out. */
+function spoilText(at: string, key: string, change?: (data: Float32Array) => void): void {
+  const path = join(at, 'google-t5/t5-11b/model.safetensors');
+  const tensors: [string, NdArray][] = [];
+  {
+    using file = openSafetensors(path);
+    for (const name of file.tensors.keys()) tensors.push([name, file.read(name)]);
+  }
+  change?.(tensors.find(([name]) => name === key)![1].data as Float32Array);
+  writeSafetensors(
+    path,
+    tensors.filter(([name]) => change !== undefined || name !== key),
+  );
+}
+
 it.each<[string, () => string, readonly RegExp[]]>([
   [
     'a tensor of zeros',
@@ -60,7 +77,35 @@ it.each<[string, () => string, readonly RegExp[]]>([
       changed(TO_Q, (d) => {
         d[7] = Number.NaN;
       }),
-    [/the diffusion transformer gave NaN at place \d+/, /orrery models verify names it/],
+    [
+      /the diffusion transformer gave NaN at place \d+/,
+      /model\.(pt|safetensors): tensor \S*to_q\.0\.weight has 1 NaN values, the first at place 7/,
+    ],
+  ],
+  [
+    'a text encoder with a weight that is not a number',
+    () => arranged((at) => spoilText(at, 'encoder.final_layer_norm.weight', (d) => d.fill(Number.NaN, 0, 1))),
+    [/the text encoder gave NaN/, /model\.safetensors: tensor encoder\.final_layer_norm\.weight has 1 NaN values/],
+  ],
+  [
+    'a text encoder without one of its weights',
+    () => arranged((at) => spoilText(at, 'encoder.final_layer_norm.weight')),
+    [/1 keys do not fit the T5 encoder of config\.json: 1 missing: encoder\.final_layer_norm\.weight/],
+  ],
+  [
+    'a tokenizer with a weight that is not a number',
+    () =>
+      arranged((at) => {
+        const weights = randomWeights(tokenizerSpecs(TINY_CV));
+        const [name, { data }] = weights.find(([key]) => /^decoder\..*conv_out.*weight$/.test(key))!;
+        expect(name).toContain('decoder');
+        data[3] = Number.NaN;
+        saveTorch(join(at, COMMON, 'model.pt'), weights);
+      }),
+    [
+      /the tokenizer gave NaN/,
+      /model\.(pt|safetensors): tensor decoder\.\S+weight has 1 NaN values, the first at place 3/,
+    ],
   ],
   [
     'a tokenizer without latent statistics',

@@ -27,6 +27,7 @@ import {
   type Runtime,
   type Session,
 } from '../../runtime/index.ts';
+import { damagedWeight, requireFinite } from '../cosmos/require-finite.ts';
 
 export type TokenModelOptions = {
   readonly runtime: Runtime;
@@ -304,6 +305,9 @@ export function openTokenModel(options: TokenModelOptions): TokenModel {
     }
     const run: RunOptions = { state, append, ...(o.signal === undefined ? {} : { signal: o.signal }) };
     const { logits } = await loaded.run(feeds, run);
+    requireFinite(logits!.data as Float32Array, 'the autoregressive transformer', () =>
+      damagedWeight({ weights, load }, autoregressiveGraph(c, symbols)),
+    );
     length += count;
     return logits!;
   }

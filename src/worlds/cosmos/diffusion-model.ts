@@ -22,7 +22,8 @@ import {
   scriptsPrepare,
 } from '../../sampling/index.ts';
 import type { Component } from './component.ts';
-import { requireFinite } from './require-finite.ts';
+import { ditNetwork } from './networks.ts';
+import { damagedWeight, requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
 /** Scale of normalised latents in the Predict1 family. */
@@ -216,7 +217,7 @@ export function openDiffusionModel(options: {
           o.signal === undefined ? {} : { signal: o.signal },
         );
         const values = f!.data as Float32Array;
-        requireFinite(values, 'the diffusion transformer');
+        requireFinite(values, 'the diffusion transformer', () => damagedWeight(component, ditNetwork(config)));
         results.push(values);
       }
       return results;

@@ -7,6 +7,7 @@ import {
   type CheckpointTensor,
   findCheckpoint,
   openCheckpoint,
+  openTextCheckpoint,
   publicAutoregressiveConfig,
   requireFit,
   valueProblem,
@@ -18,14 +19,12 @@ import {
   type AutoregressiveConfig,
   type CosmosTokenizerConfig,
   type GeneralDitConfig,
-  isUnusedT5Key,
   type LlamaConfig,
   llamaConfig,
   sentencePieceTokenizer,
   type T5Config,
   type TextTokenizer,
   type TokenizerJson,
-  t5Config,
   textTokenizer,
   type WanConfig,
 } from '../../nets/index.ts';
@@ -216,8 +215,7 @@ export function openTextPart(
   encoder: string,
   tokenizer: string,
 ): { component: Component<T5Config>; tokenizer: TextTokenizer } {
-  const config = t5Config(readJson(join(encoder, 'config.json')));
-  return { component: textComponent(encoder, config, t5Name), tokenizer: openTextTokenizer(tokenizer) };
+  return { component: t5Component(encoder), tokenizer: openTextTokenizer(tokenizer) };
 }
 
 /** True for the language model that encodes prompts for Predict2.5. */
@@ -284,13 +282,16 @@ function readJson(path: string): TokenizerJson {
   }
 }
 
-/** Key of the network for a key of the file; undefined: not part of it. Files of the encoder alone have the embedding under its second name. */
-const t5Name = (key: string): string | undefined => {
-  if (key === 'encoder.embed_tokens.weight') return 'shared.weight';
-  return isUnusedT5Key(key) ? undefined : key;
-};
+/** The encoder's weights among those of the whole file; every key must fit. */
+function t5Component(dir: string): Component<T5Config> {
+  using checkpoint = openTextCheckpoint(dir);
+  const { path, config, misfit, tensors } = checkpoint;
+  requireFit(misfit, { path, network: 'the T5 encoder of config.json', hint: 'Fetch the text encoder again.' });
+  refuseZeros(checkpoint);
+  return storedComponent(path, config, tensors);
+}
 
-/** The encoder's weights among those of the whole file. */
+/** The weights that `nameOf` gives a key of the network, among those of the whole file. */
 function textComponent<Config>(
   dir: string,
   config: Config,
@@ -346,7 +347,7 @@ const GLANCE_BYTES = 256;
  * Refuses a large tensor of zeros, which a file has that was cut in copying or saved before its values were there. Costs a glance at each
  * tensor; a weight that is not a number shows in the first evaluation.
  */
-function refuseZeros({ path, expected, tensors }: Checkpoint): void {
+function refuseZeros({ path, expected, tensors }: Pick<Checkpoint, 'path' | 'expected' | 'tensors'>): void {
   for (const { key, shape } of expected) {
     const tensor = tensors.get(key)!;
     const { place } = tensor;

@@ -90,8 +90,14 @@ function shrunk(parts: readonly PartNeed[], size: PixelSize, memoryBytes: number
 export function tokenizerNeeds(config: CosmosTokenizerConfig): PartNeed[] {
   return (['encode', 'decode'] as const).map((job) => ({
     name: `tokenizer (${job})`,
-    need: ({ offload }, size) =>
-      networkNeed(tokenizerNetworks(config, size)[job], { weights: 'stored', offload, storedWidth: 4 }),
+    need: ({ offload }, size) => {
+      const { temporalCompression: time, spatialCompression: space, kind } = config;
+      // A size that does not divide is refused elsewhere; here it counts as the next one that does.
+      const whole = (n: number): number => space * Math.ceil(n / space);
+      const frames = kind.endsWith('V') ? 1 + time * Math.ceil((size.frames - 1) / time) : size.frames;
+      const fitting = { frames, height: whole(size.height), width: whole(size.width) };
+      return networkNeed(tokenizerNetworks(config, fitting)[job], { weights: 'stored', offload, storedWidth: 4 });
+    },
   }));
 }
 

@@ -4,7 +4,8 @@ import { input } from '../../graph/index.ts';
 import { namedWeights, type T5Config, type TextTokenizer, t5Encoder } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component } from './component.ts';
-import { requireFinite } from './require-finite.ts';
+import { textNetwork } from './networks.ts';
+import { damagedWeight, requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
 /** Turns prompts into what the world models see. */
@@ -57,7 +58,9 @@ export function openTextEncoder(options: TextEncoderOptions): TextEncoder {
         mask: f32([1, size], new Float32Array(size).fill(1, 0, ids.length)),
       });
       const out = f32([1, length, config.width]);
-      requireFinite(features!.data as Float32Array, 'the text encoder');
+      requireFinite(features!.data as Float32Array, 'the text encoder', () =>
+        damagedWeight(component, textNetwork(config)),
+      );
       out.data.set(features!.data as Float32Array);
       return out;
     },

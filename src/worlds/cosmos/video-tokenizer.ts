@@ -9,6 +9,7 @@ import {
   div,
   floor,
   input,
+  mean,
   mul,
   reshape,
   sub,
@@ -28,6 +29,8 @@ import {
 } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component, LatentTable } from './component.ts';
+import { tokenizerNetworks } from './networks.ts';
+import { damagedWeight, requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 
 /** Bytes of frames, row by row: uint8 [T, H, W, 3]. */
@@ -100,7 +103,7 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
       ? encodeVideo(reshape(transpose(values, [3, 0, 1, 2]), [1, 3, frames, height, width]), c, namedWeights)
       : encodeImage(transpose(values, [0, 3, 1, 2]), c, namedWeights);
     const out = c.levels === undefined ? normalised(z, table) : fsqIndices(fsqCodes(z, c.levels), c.levels);
-    return { latents: out };
+    return { latents: out, check: mean(z) };
   };
 
   const decodeGraph = (t: number, h: number, w: number) => {
@@ -113,8 +116,15 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
     const x = isVideo ? decodeVideo(z, c, namedWeights) : decodeImage(z, c, namedWeights);
     const last = isVideo ? transpose(reshape(x, x.shape.slice(1)), [1, 2, 3, 0]) : transpose(x, [0, 2, 3, 1]);
     const bytes = cast(floor(add(mul(clamp(last, -1, 1), 127.5), 128)), 'u8');
-    return { pixels: bytes };
+    return { pixels: bytes, check: mean(x) };
   };
+
+  // Codes and bytes hide what is no number; the mean before the rounding does not.
+  const sane = ({ data }: NdArray): void =>
+    requireFinite(data as Float32Array, 'the tokenizer', () => {
+      const { encode, decode } = tokenizerNetworks(c);
+      return damagedWeight(component, { ...encode, ...decode });
+    });
 
   return {
     config: c,
@@ -126,7 +136,8 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
         encodeGraph(frames, height, width),
       );
       const pixels: NdArray = { dtype: 'u8', shape: [frames, height, width, 3], data };
-      const { latents } = await session.run({ pixels });
+      const { latents, check } = await session.run({ pixels });
+      sane(check!);
       return { data: latents!.data as Float32Array | Int32Array, channels: isDiscrete ? 1 : c.latentChannels, ...size };
     },
     async decode({ data, t, h, w }) {
@@ -135,7 +146,8 @@ export function openVideoTokenizer(options: VideoTokenizerOptions): VideoTokeniz
       if (data.length !== sizeOf(shape)) {
         throw new OrreryError('input', `latents: got ${data.length} values, need ${sizeOf(shape)} of shape [${shape}]`);
       }
-      const { pixels } = await session.run({ latents: { dtype, shape, data } });
+      const { pixels, check } = await session.run({ latents: { dtype, shape, data } });
+      sane(check!);
       const [frames, height, width] = pixels!.shape as [number, number, number, number];
       return { data: pixels!.data as Uint8Array, frames, height, width };
     },
