@@ -129,7 +129,7 @@ function dedupCommand(session: Session): Command {
 
 function shardCommand(session: Session): Command {
   return new Command('shard')
-    .description('pack the kept clips: WebDataset tars, or the folder that orrery train reads')
+    .description('pack kept clips: WebDataset tars, or a training folder')
     .argument('<out>', 'folder of a curation job')
     .argument('<dst>', 'folder to write; the same command completes it')
     .addOption(
@@ -216,7 +216,7 @@ type WorkerFlags = Partial<Omit<CurateWorkerOptions, 'site'>> & {
 
 function workerCommand(session: Session): Command {
   return new Command('worker')
-    .description('work on a job of a NATS server until it ends; come and go at any time')
+    .description('work on a job of a NATS server; come and go at any time')
     .option('--nats <url>', 'server, such as nats://127.0.0.1:4222')
     .option('--job <name>', 'job, when there are several')
     .option('--site <name>', 'take work of this site first; its results stay here')
@@ -245,7 +245,7 @@ function workerCommand(session: Session): Command {
 
 function trainShotsCommand(session: Session): Command {
   return new Command('train-shots')
-    .description('train a shot detector on synthetic edits of your own videos and pictures')
+    .description('train a shot detector on edits of your own footage')
     .argument('<footage...>', 'videos without cuts, and still pictures')
     .requiredOption('-o, --out <dir>', 'model folder to write')
     .addOption(wholeOption('--edits <n>', 'synthetic edits (default 320)', 8, 100_000))
@@ -273,7 +273,7 @@ function trainShotsCommand(session: Session): Command {
 
 function reportCommand(session: Session): Command {
   return new Command('report')
-    .description('write the HTML report of a curated folder again, finished or not')
+    .description('write the HTML report of a curated folder again')
     .argument('<out>', 'folder of a curation job')
     .addHelpText('after', '\nExample:\n  orrery curate report out')
     .action(async (out: string, _options: object, command: Command) => {

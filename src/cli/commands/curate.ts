@@ -13,7 +13,7 @@ const choice = (flags: string, text: string, names: readonly string[]): Option =
 export function curateCommand(session: Session): Command {
   const command = new Command('curate')
     .description('turn raw video into a training set: clips, tables, report; the same command continues')
-    .argument('[input]', 'folder, file, glob, list (JSON, CSV), LeRobot data set or MCAP log')
+    .argument('[input]', 'folder, file, glob, JSON or CSV list, LeRobot set, MCAP log')
     .argument('[out]', 'folder to write')
     .option('--config <file>', 'JSON file with any of the options (snake_case names)')
     .addOption(choice('--split <how>', 'at shot boundaries or at a fixed stride (default shots)', ['shots', 'fixed']))
