@@ -25,6 +25,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 it.skipIf(process.platform !== 'linux').each(['stored', '8bit', '4bit', 'offload'])(
   'predicts the peak with weights %s',
+  // The peak is a reading of the whole process: other work on the machine moves it.
+  { timeout: 60_000, retry: 2 },
   (form) => {
     if (form.endsWith('bit')) run('round', form);
     const figures = run('measure', form);
@@ -32,5 +34,4 @@ it.skipIf(process.platform !== 'linux').each(['stored', '8bit', '4bit', 'offload
     const peak = figures.find(({ name }) => name.endsWith(': peak'));
     expect(prediction?.value, `peak ${peak?.value.toFixed(3)} GB, ${peak?.of}`).toBeLessThan(0.15);
   },
-  60_000,
 );
