@@ -74,6 +74,9 @@ async function trackerQuality(): Promise<Figure> {
 /** Clips of still scenes for the two rows of geometry: half as many frames as the benchmark over the same way. */
 const STILL = { width: 256, height: 256, fps: 12, frames: 13 } as const;
 
+/** Twenty scenes that were looked at while the cameras were worked on, twenty that were not. */
+const POSE_SEEDS = [61, 201].flatMap((first) => Array.from({ length: 20 }, (_, i) => first + i));
+
 async function sampsonFloor(pool: RenderPool): Promise<Figure> {
   const errors: number[] = [];
   for (const seed of [51, 52, 53, 54]) {
@@ -92,9 +95,8 @@ async function sampsonFloor(pool: RenderPool): Promise<Figure> {
 }
 
 async function poseRecovery(pool: RenderPool): Promise<Figure[]> {
-  const clips = 20;
   const rotations: number[] = [];
-  for (let seed = 61; seed < 61 + clips; seed++) {
+  for (const seed of POSE_SEEDS) {
     const clip = await stillClip(seed, pool, STILL);
     const { isSuccess, poses } = await structureFromMotion(clip.frames, { focal: clip.focal });
     if (isSuccess) rotations.push(poseErrors(clip.poses, poses).rotationDegrees);
@@ -103,9 +105,9 @@ async function poseRecovery(pool: RenderPool): Promise<Figure[]> {
   return [
     figure({
       name: 'cameras recovered within 1° of the truth',
-      value: good.length / clips,
+      value: good.length / POSE_SEEDS.length,
       unit: 'share',
-      of: `${clips} still scenes, moving camera, 256×256, 13 frames, known focal length`,
+      of: `${POSE_SEEDS.length} still scenes, moving camera, 256×256, 13 frames, known focal length`,
       floor: 0.95,
     }),
     figure({

@@ -161,18 +161,18 @@ export function matchesFrom(a: Keypoints, b: Keypoints, pairs: readonly (readonl
 
 /** Largest correction of a match, pixels of the enlarged picture. */
 const MOST_CORRECTION = 3;
-/** Deviation of the blur before points are followed, pixels of the video. */
-const BLUR = 0.8;
-
 /**
- * Luma of a picture, `zoom` times as large and blurred: noise that sticks to the screen (soft shadows, blocks of a codec) must not
- * hold points. The caller frees it.
+ * Deviation of the blur before points are followed, pixels of the video: noise that sticks to the screen (soft shadows, blocks of
+ * a codec) must not hold points.
  */
+export const POINT_BLUR = 0.8;
+
+/** Luma of a picture, `zoom` times as large and blurred. The caller frees it. */
 export function smoothLuma(cv: OpenCv, rgb: Uint8Array, { height, width }: PlaneSize, zoom: number) {
   const gray = cv.matFromArray(height, width, cv.CV_8UC1, lumaOf(rgb) as unknown as number[]);
   const big = new cv.Mat();
   cv.resize(gray, big, new cv.Size(Math.round(width * zoom), Math.round(height * zoom)), 0, 0, cv.INTER_CUBIC);
-  cv.GaussianBlur(big, big, new cv.Size(0, 0), BLUR * zoom);
+  cv.GaussianBlur(big, big, new cv.Size(0, 0), POINT_BLUR * zoom);
   gray.delete();
   return big;
 }

@@ -1,5 +1,6 @@
 // A patch found again in another picture under a change of viewpoint: position and affine change of shape that explain its look
-// (inverse compositional alignment, Baker and Matthews 2004, equations 35 to 38), the mean of both patches taken out.
+// (inverse compositional alignment, Baker and Matthews 2004, section 3.2), the mean of both patches taken out.
+import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 
 /** One channel of float pixels, row-major. */
 export type Plane = { readonly data: Float32Array; readonly width: number; readonly height: number };
@@ -28,15 +29,19 @@ export type Placement = {
 
 /** Damping of the shape as a share of its own curvature: patches with one edge must not turn at will. */
 const SHAPE_DAMPING = 0.02;
+/** Smallest pivot of the normal matrix. */
+const LEAST_HOLD = 3e-5;
 const ITERATIONS = 20;
 /** A step below this ends the search, pixels. */
 const STILL = 0.002;
 
 /** Value at a place between pixels; NaN outside. */
 function at({ data, width, height }: Plane, x: number, y: number): number {
-  const [i, j] = [Math.floor(x), Math.floor(y)];
+  const i = Math.floor(x);
+  const j = Math.floor(y);
   if (i < 0 || j < 0 || i + 1 >= width || j + 1 >= height) return Number.NaN;
-  const [u, v] = [x - i, y - j];
+  const u = x - i;
+  const v = y - j;
   const k = j * width + i;
   return (
     (data[k]! * (1 - u) + data[k + 1]! * u) * (1 - v) + (data[k + width]! * (1 - u) + data[k + width + 1]! * u) * v
@@ -55,30 +60,44 @@ export function templateAt(plane: Plane, x: number, y: number, radius: number): 
   const normal = new Float64Array(36);
   let mean = 0;
   let total = 0;
-  for (let k = 0; k < n; k++) {
-    const [ox, oy] = [(k % side) - radius, Math.floor(k / side) - radius];
-    const weight = Math.exp((-2 * (ox * ox + oy * oy)) / (radius * radius));
-    values[k] = at(plane, x + ox, y + oy);
-    weights[k] = weight;
-    mean += weight * values[k]!;
-    total += weight;
-    const gx = (at(plane, x + ox + 1, y + oy) - at(plane, x + ox - 1, y + oy)) / 2;
-    const gy = (at(plane, x + ox, y + oy + 1) - at(plane, x + ox, y + oy - 1)) / 2;
-    descent.set([gx * ox, gx * oy, gy * ox, gy * oy, gx, gy], 6 * k);
+  let k = 0;
+  for (let oy = -radius; oy <= radius; oy++) {
+    for (let ox = -radius; ox <= radius; ox++, k++) {
+      const weight = Math.exp((-2 * (ox * ox + oy * oy)) / (radius * radius));
+      const value = at(plane, x + ox, y + oy);
+      const gx = (at(plane, x + ox + 1, y + oy) - at(plane, x + ox - 1, y + oy)) / 2;
+      const gy = (at(plane, x + ox, y + oy + 1) - at(plane, x + ox, y + oy - 1)) / 2;
+      values[k] = value;
+      weights[k] = weight;
+      mean += weight * value;
+      total += weight;
+      const d = 6 * k;
+      descent[d] = gx * ox;
+      descent[d + 1] = gx * oy;
+      descent[d + 2] = gy * ox;
+      descent[d + 3] = gy * oy;
+      descent[d + 4] = gx;
+      descent[d + 5] = gy;
+    }
   }
   mean /= total;
   // The mean is free: its direction is taken out of the descent, too.
   const drift = new Float64Array(6);
-  for (let k = 0; k < n; k++) for (let i = 0; i < 6; i++) drift[i]! += (weights[k]! * descent[6 * k + i]!) / total;
-  for (let k = 0; k < n; k++) {
+  for (k = 0; k < n; k++) for (let i = 0; i < 6; i++) drift[i]! += (weights[k]! * descent[6 * k + i]!) / total;
+  for (k = 0; k < n; k++) {
     values[k]! -= mean;
     for (let i = 0; i < 6; i++) descent[6 * k + i]! -= drift[i]!;
     for (let i = 0; i < 6; i++)
-      for (let j = 0; j < 6; j++) normal[6 * i + j]! += weights[k]! * descent[6 * k + i]! * descent[6 * k + j]!;
+      for (let j = 0; j <= i; j++) normal[6 * i + j]! += weights[k]! * descent[6 * k + i]! * descent[6 * k + j]!;
   }
+  for (let i = 0; i < 6; i++) for (let j = 0; j < i; j++) normal[6 * j + i] = normal[6 * i + j]!;
   for (let i = 0; i < 4; i++) normal[7 * i]! *= 1 + SHAPE_DAMPING;
-  const inverse = inverseOf(normal, 6);
-  return inverse && { radius, values, weights, descent, inverse };
+  const factor = new CholeskyDecomposition(Matrix.from1DArray(6, 6, normal));
+  // A patch that one edge holds can slide along it.
+  if (!factor.isPositiveDefinite() || factor.lowerTriangularMatrix.diagonal().some((v) => v < LEAST_HOLD))
+    return undefined;
+  const inverse = Float64Array.from(factor.solve(Matrix.eye(6)).to1DArray());
+  return { radius, values, weights, descent, inverse };
 }
 
 /**
@@ -97,23 +116,30 @@ export function alignTemplate(
   for (let round = 0; round < ITERATIONS; round++) {
     let mean = 0;
     let total = 0;
-    for (let k = 0; k < n; k++) {
-      const [ox, oy] = [(k % side) - radius, Math.floor(k / side) - radius];
-      seen[k] = at(plane, a * ox + b * oy + x, c * ox + d * oy + y);
-      mean += weights[k]! * seen[k]!;
-      total += weights[k]!;
+    let k = 0;
+    for (let oy = -radius; oy <= radius; oy++) {
+      for (let ox = -radius; ox <= radius; ox++, k++) {
+        const value = at(plane, a * ox + b * oy + x, c * ox + d * oy + y);
+        seen[k] = value;
+        mean += weights[k]! * value;
+        total += weights[k]!;
+      }
     }
     if (!Number.isFinite(mean)) return undefined;
     mean /= total;
     const right = new Float64Array(6);
-    const [vv, ss, vs] = [0, 0, 0];
-    let [own, other, both] = [vv, ss, vs];
-    for (let k = 0; k < n; k++) {
-      const [w, v, s] = [weights[k]!, values[k]!, seen[k]! - mean];
+    let own = 0;
+    let other = 0;
+    let both = 0;
+    for (k = 0; k < n; k++) {
+      const w = weights[k]!;
+      const v = values[k]!;
+      const s = seen[k]! - mean;
       own += w * v * v;
       other += w * s * s;
       both += w * v * s;
-      for (let i = 0; i < 6; i++) right[i]! += w * descent[6 * k + i]! * (s - v);
+      const e = w * (s - v);
+      for (let i = 0; i < 6; i++) right[i]! += e * descent[6 * k + i]!;
     }
     const step = new Float64Array(6);
     for (let i = 0; i < 6; i++) for (let j = 0; j < 6; j++) step[i]! += inverse[6 * i + j]! * right[j]!;
@@ -129,28 +155,4 @@ export function alignTemplate(
       return { placement: { a, b, c, d, x, y }, alike: both / Math.sqrt(own * other + 1e-12) };
   }
   return undefined;
-}
-
-/** Inverse of a symmetric positive n×n matrix by Gauss-Jordan; undefined when it is not positive. */
-function inverseOf(m: Float64Array, n: number): Float64Array | undefined {
-  const a = m.slice();
-  const out = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) out[i * n + i] = 1;
-  for (let i = 0; i < n; i++) {
-    const pivot = a[i * n + i]!;
-    if (!(pivot > 1e-9)) return undefined;
-    for (let j = 0; j < n; j++) {
-      a[i * n + j]! /= pivot;
-      out[i * n + j]! /= pivot;
-    }
-    for (let k = 0; k < n; k++) {
-      const f = a[k * n + i]!;
-      if (k === i || f === 0) continue;
-      for (let j = 0; j < n; j++) {
-        a[k * n + j]! -= f * a[i * n + j]!;
-        out[k * n + j]! -= f * out[i * n + j]!;
-      }
-    }
-  }
-  return out;
 }

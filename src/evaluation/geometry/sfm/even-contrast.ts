@@ -1,9 +1,8 @@
 // Luma with the same contrast everywhere: a soft floor then holds as many points as a checked one.
 import type { OpenCv, PlaneSize } from '../../../motion/index.ts';
+import { POINT_BLUR } from '../features.ts';
 import type { Plane } from './affine-align.ts';
 
-/** Deviation of the blur that keeps noise which sticks to the screen (soft shadows, blocks of a codec) from holding points, pixels of the video. */
-const BLUR = 0.8;
 /** Size of the surroundings whose contrast is evened, pixels of the video. */
 const SURROUNDINGS = 12;
 /** Contrast below which nothing is made of noise, luma levels. */
@@ -23,10 +22,15 @@ export function evenLuma(cv: OpenCv, rgb: Uint8Array, { height, width }: PlaneSi
   const [big, local] = [new cv.Mat(), new cv.Mat()];
   try {
     cv.resize(small, big, new cv.Size(Math.round(width * zoom), Math.round(height * zoom)), 0, 0, cv.INTER_CUBIC);
-    cv.GaussianBlur(big, big, new cv.Size(0, 0), BLUR * zoom);
+    cv.GaussianBlur(big, big, new cv.Size(0, 0), POINT_BLUR * zoom);
     cv.GaussianBlur(big, local, new cv.Size(0, 0), SURROUNDINGS * zoom);
-    const data = Float32Array.from(big.data32F, (v, i) => v - local.data32F[i]!);
-    local.data32F.set(data.map((v) => v * v));
+    // Views are made once: asking OpenCV for one costs more than a pixel's arithmetic.
+    const data = Float32Array.from(big.data32F);
+    const mean = local.data32F;
+    for (let i = 0; i < data.length; i++) {
+      data[i]! -= mean[i]!;
+      mean[i] = data[i]! * data[i]!;
+    }
     cv.GaussianBlur(local, local, new cv.Size(0, 0), SURROUNDINGS * zoom);
     const variance = local.data32F;
     for (let i = 0; i < data.length; i++)

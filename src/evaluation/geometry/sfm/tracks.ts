@@ -51,7 +51,8 @@ export async function trackPoints(frames: Frames, options: TrackOptions = {}): P
     const pictureAt = (t: number): Picture => {
       const plane = evenLuma(cv, frames.data.subarray(t * each, (t + 1) * each), { height, width }, zoom);
       const mat = new cv.Mat(plane.height, plane.width, cv.CV_8UC1);
-      mat.data.set(Uint8Array.from(plane.data, (v) => Math.max(0, Math.min(255, Math.round(v)))));
+      // Rounds, and keeps to 0…255.
+      mat.data.set(new Uint8ClampedArray(plane.data));
       return { plane, mat };
     };
     const criteria = new cv.TermCriteria(cv.TermCriteria_COUNT + cv.TermCriteria_EPS, 30, 0.01);
