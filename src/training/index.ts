@@ -9,7 +9,7 @@ export { type NatsExchangeOptions, natsExchange } from './exchange-nats.ts';
 export { averagedWeights, exportModel, trainedWeights, writeModel } from './export.ts';
 export { findLearningRate, type RateEvent, type RateRange, rateSweep } from './find-rate.ts';
 export { type ImportEvent, type ImportSettings, importClips } from './imports/import-clips.ts';
-export { motionBetween, openSource, type Source, type SourceVideo } from './imports/sources.ts';
+export { openSource, type Source, type SourceVideo } from './imports/sources.ts';
 export { cacheLatents, latentsBeside } from './latents.ts';
 export { type AdamWOptions, parameterCount, type StateGroup, stateGroups, trainingStep } from './optimizer.ts';
 export { type ParallelOptions, runParallel } from './parallel.ts';

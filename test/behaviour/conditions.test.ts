@@ -151,6 +151,12 @@ describe('robot actions', () => {
     // Turned by 90° about z, the world's x is −y of the tool.
     const expected = [0, -1, 0, 0, 0, 0.3, 1].map((v) => expect.closeTo(v, 9));
     expect(actionBetween(still, moved)).toEqual(expected);
+    // The same pose twice is no motion.
+    const tilted = [1, 2, 3, 0.3, -0.2, 0.5, 1];
+    expect(actionBetween(tilted, tilted)).toEqual([0, 0, 0, 0, 0, 0, 1].map((v) => expect.closeTo(v, 9)));
+    // Turned straight up, α and γ cannot be told apart: all of it is α.
+    const up = actionBetween([0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0.4, Math.PI / 2, 0.1, 0]);
+    expect(up).toEqual([0, 0, 0, 0.3, Math.PI / 2, 0, 0].map((v) => expect.closeTo(v, 6)));
     const [first] = readRobotActions(write('states.json', { states: [still, moved] }));
     expect([...first!.data]).toEqual([0, -20, 0, 0, 0, 6, 1].map((v) => expect.closeTo(v, 4)));
     expect(() => readRobotActions(write('wide.csv', '1,2,3\n4,5,6'))).toThrow(/\[2,3\].*rows of 7 numbers/);

@@ -9,7 +9,7 @@ import { arraysOfPickle, writeParquet } from '../../formats/index.ts';
 import { encodeMp4 } from '../../media/index.ts';
 import { type Clips, loadClips } from '../clips.ts';
 import { type ImportEvent, type ImportSettings, importClips } from './import-clips.ts';
-import { motionBetween, openSource } from './sources.ts';
+import { openSource } from './sources.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -162,16 +162,6 @@ describe('the public layout', () => {
 });
 
 describe('robot recordings with poses', () => {
-  it('give the motion in the frame of the hand, by R = Rz·Ry·Rx', () => {
-    // Turned by 90° about z, the hand moves along the world's y: straight ahead for it.
-    const [half, none] = [Math.PI / 2, 0];
-    const motion = motionBetween([0, 0, 0, none, none, half], [0, 1, 0, 0.1, none, half], 1);
-    for (const [i, v] of [1, 0, 0, 0.1, 0, 0, 1].entries()) expect(motion[i]).toBeCloseTo(v, 12);
-    // The angles between two poses, put after the first, give the second.
-    const back = motionBetween([1, 2, 3, 0.3, -0.2, 0.5], [1, 2, 3, 0.3, -0.2, 0.5], 0);
-    for (const v of back) expect(v).toBeCloseTo(0, 12);
-  });
-
   it('keep the split that they come with', async () => {
     const set = join(folder, 'poses');
     for (const [split, id] of [

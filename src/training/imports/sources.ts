@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { OrreryError } from '../../base/index.ts';
 import { isLerobot, lerobotActions, openLerobot } from '../../formats/index.ts';
+import { actionBetween } from '../../worlds/index.ts';
 
 /** One video of a data set, or a part of one. */
 export type SourceVideo = {
@@ -24,7 +25,7 @@ export type SourceVideo = {
 /** Videos of a data set and their rate, where one is known for all. */
 export type Source = { readonly fps?: number; readonly videos: readonly SourceVideo[] };
 
-export type SourceKind = 'lerobot' | 'videos' | 'annotations';
+type SourceKind = 'lerobot' | 'videos' | 'annotations';
 
 /** Which of these layouts a folder has; undefined for others. */
 export function sourceKind(dir: string): SourceKind | undefined {
@@ -166,40 +167,5 @@ function motions({ state, continuous_gripper_state: gripper }: Annotation, file:
       `${file}: need a state of 6 numbers and a continuous_gripper_state for every frame; it has ${state.length} and ${gripper?.length ?? 0}`,
     );
   }
-  return state.slice(1).map((now, k) => motionBetween(state[k]!, now, gripper[k + 1]!));
-}
-
-/**
- * The seven numbers between two poses [x, y, z, roll, pitch, yaw]: Rᵀ(p′ − p), the angles of RᵀR′, and the gripper. R = Rz·Ry·Rx.
- */
-export function motionBetween(before: readonly number[], after: readonly number[], gripper: number): number[] {
-  const [r, r1] = [rotation(before), rotation(after)];
-  const move = [0, 1, 2].map((i) => after[i]! - before[i]!);
-  const column = (m: readonly number[], i: number): number[] => [m[i]!, m[3 + i]!, m[6 + i]!];
-  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, v, i) => s + v * b[i]!, 0);
-  const position = [0, 1, 2].map((i) => dot(column(r, i), move));
-  // RᵀR′, row by row.
-  const q = [0, 1, 2].flatMap((i) => [0, 1, 2].map((k) => dot(column(r, i), column(r1, k))));
-  const flat = Math.hypot(q[0]!, q[3]!);
-  const angles =
-    flat > 1e-6
-      ? [Math.atan2(q[7]!, q[8]!), Math.atan2(-q[6]!, flat), Math.atan2(q[3]!, q[0]!)]
-      : [Math.atan2(-q[5]!, q[4]!), Math.atan2(-q[6]!, flat), 0];
-  return [...position, ...angles, gripper];
-}
-
-function rotation([, , , x, y, z]: readonly number[]): number[] {
-  const [cx, sx, cy, sy, cz, sz] = [x!, y!, z!].flatMap((a) => [Math.cos(a), Math.sin(a)]) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  return [
-    cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx,
-    sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx,
-    -sy, cy * sx, cy * cx,
-  ]; // biome-ignore format: a matrix
+  return state.slice(1).map((now, k) => actionBetween(state[k]!, [...now.slice(0, 6), gripper[k + 1]!]));
 }

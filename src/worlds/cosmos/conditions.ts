@@ -102,8 +102,13 @@ export function actionBetween(before: readonly number[], after: readonly number[
     [0, 1, 2].map((i) => m[0]![i]! * v[0]! + m[1]![i]! * v[1]! + m[2]![i]! * v[2]!);
   const columns = [0, 1, 2].map((j) => turned(a, [b[0]![j]!, b[1]![j]!, b[2]![j]!]));
   const r = (i: number, j: number): number => columns[j]![i]!;
-  const beta = Math.asin(Math.max(-1, Math.min(1, -r(2, 0))));
-  return [...turned(a, p), Math.atan2(r(2, 1), r(2, 2)), beta, Math.atan2(r(1, 0), r(0, 0)), after[6]!];
+  const flat = Math.hypot(r(0, 0), r(1, 0));
+  const beta = Math.atan2(-r(2, 0), flat);
+  // Straight up or down only the sum or difference of α and γ is known: γ is 0.
+  const isFlat = flat > 1e-6;
+  const alpha = isFlat ? Math.atan2(r(2, 1), r(2, 2)) : Math.atan2(-r(1, 2), r(1, 1));
+  const gamma = isFlat ? Math.atan2(r(1, 0), r(0, 0)) : 0;
+  return [...turned(a, p), alpha, beta, gamma, after[6]!];
 }
 
 function rotation([, , , alpha, beta, gamma]: readonly number[]): number[][] {
