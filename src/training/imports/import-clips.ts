@@ -1,9 +1,16 @@
 // Videos of a foreign data set as clips of one size: the shards that every training here reads. One shard per few videos, so that a
 // stop costs no more than them; what cannot be read is told and counted, never replaced in silence.
-import { appendFileSync, closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { appendFileSync, existsSync, ftruncateSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hash32, InputError, OrreryError, throwIfAborted } from '../../base/index.ts';
-import { diskError, makeFolder, writeFileAtomic } from '../../formats/index.ts';
+import {
+  createPendingFile,
+  diskError,
+  makeFolder,
+  type PendingFile,
+  writeFileAtomic,
+  writeFully,
+} from '../../formats/index.ts';
 import { decodeVideo, probe } from '../../media/index.ts';
 import { openSource, type Source, type SourceVideo } from './sources.ts';
 
@@ -49,7 +56,7 @@ export async function* importClips(
     height,
     width,
     fps,
-    spec: { source: 'import', ...settings, frames, height, width, fps },
+    spec: { source: 'import', ...settings, fps },
   };
   writeHeader(target, header);
   const sides = sidesOf(source.videos, settings.heldOut ?? 0.05, dir);
@@ -67,12 +74,15 @@ export async function* importClips(
         try {
           for (const video of group) {
             throwIfAborted(signal);
+            const before = shard.count;
             try {
               await writeVideo(shard, video, { ...settings, fps, stride }, signal);
             } catch (error) {
               // The user's own stop, a full disk, or a mistake in the recipe is not a fault of this video.
               const isFault = error instanceof OrreryError && !(error instanceof InputError) && error.code === 'data';
               if (!isFault) throw error;
+              // Of a video that breaks off, nothing is taken.
+              shard.keep(before);
               const why = (error as Error).message;
               appendFileSync(join(target, 'skipped.jsonl'), `${JSON.stringify({ name: video.name, why })}\n`);
               yield { type: 'skipped', name: video.name, why };
@@ -154,39 +164,44 @@ function sidesOf(videos: readonly SourceVideo[], share: number, dir: string): Ma
 type Shard = {
   add(frames: Uint8Array, meta: object): void;
   readonly count: number;
+  /** Forgets the clips after the first `count`. */
+  keep(count: number): void;
   commit(): void;
   abort(): void;
 };
 
 function openShard(stem: string): Shard {
-  const part = `${stem}.bin.part`;
+  const path = `${stem}.bin`;
   const lines: string[] = [];
-  let fd: number | undefined;
+  let file: PendingFile | undefined;
+  let bytes = 0;
   return {
     get count() {
       return lines.length;
     },
     add(frames, meta) {
+      file ??= createPendingFile(path);
+      bytes = frames.length;
       try {
-        fd ??= openSync(part, 'w');
-        writeSync(fd, frames);
+        writeFully(file.fd, frames, lines.length * bytes);
       } catch (error) {
-        throw diskError(error, 'write', part);
+        throw diskError(error, 'write', path);
       }
       lines.push(JSON.stringify(meta));
     },
+    keep(count) {
+      lines.length = count;
+    },
     commit() {
-      if (fd !== undefined) {
-        closeSync(fd);
-        renameSync(part, `${stem}.bin`);
+      if (lines.length === 0) file?.abort();
+      else {
+        ftruncateSync(file!.fd, lines.length * bytes);
+        file!.commit();
         writeFileAtomic(`${stem}.jsonl`, `${lines.join('\n')}\n`);
       }
       writeFileAtomic(`${stem}.done`, '');
     },
-    abort() {
-      if (fd !== undefined) closeSync(fd);
-      rmSync(part, { force: true });
-    },
+    abort: () => file?.abort(),
   };
 }
 
@@ -200,11 +215,11 @@ async function writeVideo(
   const { frames, height, width, fps, stride } = o;
   const rows = pick(await video.actions?.(), o, video.name);
   const size = frames * height * width * 3;
-  const clips: Uint8Array[] = [];
-  let clip = new Uint8Array(size);
+  const clip = new Uint8Array(size);
   let at = 0;
+  let count = 0;
   const range = video.part === undefined ? {} : { startSeconds: video.part.start, endSeconds: video.part.end };
-  // Half a frame later than the start: between two frames, whose times may be rounded.
+  // A quarter of a frame later than the start: between two frames, whose times may be rounded.
   const start = range.startSeconds === undefined ? {} : { startSeconds: range.startSeconds + 0.25 / fps };
   const options = { height, width, fps, fit: 'crop' as const, ...range, ...start };
   for await (const { data } of decodeVideo(video.path, signal === undefined ? options : { ...options, signal })) {
@@ -214,23 +229,23 @@ async function writeVideo(
       from += n;
       at += n;
       if (at < size) continue;
-      clips.push(clip);
-      clip = new Uint8Array(size);
+      write(count++);
       at = 0;
     }
   }
-  if (clips.length === 0) {
+  if (count === 0) {
     throw new OrreryError(
       'data',
       `${video.path}: ${Math.floor(at / (height * width * 3))} frames at ${fps}/s, fewer than the ${frames} of a clip`,
     );
   }
-  const [caption = '', ...others] = video.captions;
-  for (const [k, pixels] of clips.entries()) {
-    const first = k * frames * stride;
-    const actions = rows === undefined ? undefined : combined(rows, first, frames, stride, o.rows);
-    if (rows !== undefined && actions === undefined) break;
-    shard.add(pixels, {
+
+  /** Frames past the end of what the robot did are no clips. */
+  function write(k: number): void {
+    const actions = rows === undefined ? undefined : combined(rows, k * frames * stride, frames, stride, o.rows);
+    if (rows !== undefined && actions === undefined) return;
+    const [caption = '', ...others] = video.captions;
+    shard.add(clip, {
       index: shard.count,
       id: `${video.name}-${k}`,
       seed: 0,
