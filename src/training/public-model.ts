@@ -54,16 +54,24 @@ export function openPublicModel({ from, parts: given }: Pick<CosmosRecipe, 'from
       values: {
         has: (key) => known.has(key),
         keys: () => known.keys(),
-        get: (key) => (known.has(key) ? read(network, key) : undefined),
+        get: (key) => (known.has(key) ? read(network, key, tensors.get(key)!) : undefined),
       },
     },
   };
 }
 
-function read(network: string, key: string): Float32Array {
+/** Numbers of a weight: from its place in a file, or put together from an opened checkpoint. */
+function read(network: string, key: string, { place, ...type }: CheckpointTensor): Float32Array {
+  if (place !== undefined) {
+    const file = openFileAccess(place.path);
+    try {
+      return toF32(decodeTensor(type, file.read(place.offset, place.length), key));
+    } finally {
+      file.close();
+    }
+  }
   using checkpoint = openCheckpoint(network);
-  const tensor = checkpoint.tensors.get(key)!;
-  return toF32(decodeTensor(tensor, tensor.readBytes(), key)).slice();
+  return toF32(decodeTensor(type, checkpoint.tensors.get(key)!.readBytes(), key));
 }
 
 function requireTrainable(c: GeneralDitConfig, path: string): void {
