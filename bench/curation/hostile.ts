@@ -89,7 +89,7 @@ export async function benchHostile(folder: string): Promise<Figure[]> {
 }
 
 /** Cut off, overwritten, headers damaged, other content, empty. */
-export function damage(good: Buffer, seed: number): Buffer {
+function damage(good: Buffer, seed: number): Buffer {
   const random = randomStream(seed, 'damage');
   const out = Buffer.from(good);
   switch (seed % 6) {

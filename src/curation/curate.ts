@@ -17,7 +17,7 @@ import { asSessions } from './ingest/sessions.ts';
 import { finishJob, type JobSummary, readJob } from './layout/finish.ts';
 import { writeReport } from './layout/report.ts';
 import { openCoordinator } from './nats/coordinator.ts';
-import { type CurateOptions, parseCurateOptions } from './options.ts';
+import { type CurateOptions, curateSchema, parseCurateOptions } from './options.ts';
 import { uuid5 } from './pass/ids.ts';
 import type { PassOptions, VideoUnit } from './pass/job.ts';
 import type { PassOutput } from './pass/worker.ts';
@@ -119,6 +119,24 @@ export function curateStages(out: string, o: CurateOptions): readonly Stage[] {
 export function fingerprint(input: string, o: CurateOptions): Record<string, unknown> {
   const { cores: _c, threads: _t, memoryMb: _m, stallSeconds: _s, attempts: _a, retryDead: _r, ...rest } = o;
   return { input, options: rest };
+}
+
+/**
+ * What of a journal's job is not this one: names of options, or "input". Options that an older version did not have count
+ * as their defaults, so that a folder that it began can be continued.
+ */
+export function otherThan(job: Record<string, unknown>, stored: unknown): string[] {
+  const { input, options } = stored as { readonly input: string; readonly options: unknown };
+  const parsed = curateSchema.safeParse(options);
+  if (!parsed.success)
+    return parsed.error.issues.flatMap((i) => (i.code === 'unrecognized_keys' ? i.keys : `${i.path}`));
+  const flat = (one: Record<string, unknown>): Record<string, unknown> => ({
+    input: one['input'],
+    ...(one['options'] as Record<string, unknown>),
+  });
+  const [own, other] = [flat(job), flat(fingerprint(input, parsed.data))];
+  const names = new Set([...Object.keys(own), ...Object.keys(other)]);
+  return [...names].filter((name) => JSON.stringify(own[name]) !== JSON.stringify(other[name]));
 }
 
 /** Videos of the input as units of the first stage. */
@@ -233,11 +251,12 @@ export async function* curate(
   const began = performance.now();
   let progress: readonly StageProgress[] = [];
   try {
-    if (JSON.stringify(backend.job) !== JSON.stringify(job))
+    const changed = otherThan(job, backend.job);
+    if (changed.length > 0)
       throw new InputError('out', {
         got: out,
         need: 'the folder of this very job, or a new one',
-        why: 'it holds a job with another input or other options',
+        why: `it holds a job with another input or other options: ${changed.join(', ')}`,
       });
     yield {
       type: 'start',

@@ -106,8 +106,12 @@ describe('curate', () => {
     for (const name of ['text.mp4', 'empty.mp4', 'cut.mp4'])
       expect((summary as unknown as Record<string, { error: string }>)[name]!.error).toMatch(/need/);
     expect(clipNames(out).length).toBe(6);
-    const info = await probe(join(out, 'clips', clipNames(out)[0]!));
+    const clip = join(out, 'clips', clipNames(out)[0]!);
+    const info = await probe(clip);
     expect([info.width, info.height, info.frames]).toEqual([96, 64, 25]);
+    const inspected = JSON.parse(orrery(['curate', 'inspect', clip, '--json']).stdout);
+    expect(inspected).toMatchObject({ info: { frames: 25 }, quality: { hashes: expect.any(Array) } });
+    expect(inspected.quality).not.toHaveProperty('signature');
     for (const path of [
       'clips.parquet',
       'report.html',
@@ -134,7 +138,7 @@ describe('curate', () => {
     // Other options in the same folder are refused.
     expect(orrery(['curate', input, out, ...FAST, '--crf', '30'])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('another input or other options'),
+      stderr: expect.stringContaining('another input or other options: crf'),
     });
 
     const duplicate = orrery(['curate', 'dedup', out, '--json']);

@@ -64,7 +64,9 @@ function inspectCommand(session: Session): Command {
       const { inspectClip } = await import('../../curation/index.ts');
       const { info, transitions, quality, motion, caption } = await inspectClip(clip, { signal: session.signal });
       if (json) {
-        session.print(JSON.stringify({ info, transitions, quality, motion, caption }));
+        // Three pictures in base64, for `dedup` alone.
+        const { signature: _, ...told } = quality;
+        session.print(JSON.stringify({ info, transitions, quality: told, motion, caption }));
         return;
       }
       const short = (v: number): string => Number(v.toPrecision(4)).toString();

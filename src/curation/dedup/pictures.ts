@@ -2,8 +2,9 @@
 // the crops that happen (a border cut off on either side), and compared by correlation with the worst cells left out (a logo,
 // a caption). Light and contrast do not count. This decides pairs that embeddings only propose.
 
-/** Side of a signature's pictures, and how many there are: at 10, 50 and 90 % of the clip. */
-export const SIGNATURE_SIDE = 24;
+/** Side of a signature's pictures. */
+const SIGNATURE_SIDE = 24;
+/** Where in a clip they are taken. */
 export const SIGNATURE_MOMENTS = [0.1, 0.5, 0.9] as const;
 
 const CELLS = SIGNATURE_SIDE * SIGNATURE_SIDE;

@@ -240,9 +240,10 @@ function imageSink(path: string, topic: string, file: string, signal: AbortSigna
     early = undefined;
     first = known[0]!.time;
     waiting.push(...known);
-    encoding = encodeMp4(framesOf(path, topic, pictures(), first, rateOf(known.map((p) => p.time))), {
+    const fps = rateOf(known.map((p) => p.time));
+    encoding = encodeMp4(framesOf(path, topic, pictures(), first, fps), {
       path: file,
-      fps: rateOf(known.map((p) => p.time)),
+      fps,
       crf: 14,
       signal: both,
     }).then(

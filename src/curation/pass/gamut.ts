@@ -3,7 +3,7 @@
 // are all zero, and broken residuals run away. So a share of impossible colours tells damage that no decoder tells.
 
 /** Grid that pictures are averaged to before the check: mixing legal colours gives legal colours. */
-export const GAMUT_GRID = { width: 64, height: 48 } as const;
+const GAMUT_GRID = { width: 64, height: 48 } as const;
 
 /** FFmpeg filter line to that grid: uint8 planes Y, Cb, Cr of limited range. */
 export const GAMUT_LINE = `scale=w=${GAMUT_GRID.width}:h=${GAMUT_GRID.height}:flags=area,format=pix_fmts=yuv444p`;
