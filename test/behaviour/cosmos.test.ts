@@ -12,6 +12,7 @@ import { openRuntime, type Runtime } from '../../src/runtime/index.ts';
 import {
   autoregressiveWorld,
   componentOf,
+  type DiffusionModel,
   type DiffusionWorldEvent,
   diffusionWorld,
   findCosmosParts,
@@ -194,6 +195,56 @@ describe('long and many-camera worlds', () => {
     const frames = events.filter((e) => e.type === 'frames').map((e) => e.frames.frames);
     expect(frames).toEqual([17, 8, 8]);
     expect(events.filter((e) => e.type === 'stage' && e.name === 'encode')).toHaveLength(3);
+    // As latents, later chunks have nothing to encode.
+    const carried: DiffusionWorldEvent[] = [];
+    for await (const e of diffusionWorld({ ...options, overlapAs: 'latents', input: noise(9, 16, 16) }))
+      carried.push(e);
+    expect(carried.filter((e) => e.type === 'frames').map((e) => e.frames.frames)).toEqual([17, 8, 8]);
+    expect(carried.filter((e) => e.type === 'stage' && e.name === 'encode')).toHaveLength(1);
+  });
+
+  it('shows each chunk its given frames at its own noise level, the last one for those behind', async () => {
+    const config = { ...TINY_DIT, inChannels: 5 };
+    const levels: (number | undefined)[] = [];
+    const model: DiffusionModel = {
+      config,
+      takesFrames: true,
+      async *sample({ given, size }) {
+        levels.push(given?.sigmaAug);
+        yield { step: 1, total: 1, sigma: 0, latents: () => new Float32Array(4 * size.t * size.h * size.w) };
+      },
+      dispose: async () => {},
+      [Symbol.asyncDispose]: async () => {},
+    };
+    await using coder = tokenizer();
+    const clip = { height: 16, width: 16, chunkFrames: 17, chunks: 3, seed: 4, input: noise(9, 16, 16) };
+    const options = { model, tokenizer: coder, features: features(6), ...clip };
+    for await (const _ of diffusionWorld({ ...options, sigmaAug: [0.1, 0.3] }));
+    for await (const _ of diffusionWorld(options));
+    expect(levels).toEqual([0.1, 0.3, 0.3, 0.001, 0.2, 0.5]);
+    await expect(diffusionWorld({ ...options, framesGuidance: true }).next()).rejects.toThrow(/is for one chunk/);
+  });
+
+  it('leads towards the given frames too when asked', async () => {
+    const config = { ...TINY_DIT, inChannels: 5 };
+    await using model = openDiffusionModel({
+      runtime,
+      component: componentOf(config, new Map(randomWeights(ditSpecs(config)))),
+    });
+    const given = { data: Float32Array.from({ length: 4 * 3 * 4 }, (_, i) => Math.cos(i)), frames: 1 };
+    const last = async (framesGuidance: boolean, guidance: number): Promise<Float32Array> => {
+      let latents = new Float32Array(0);
+      const size = { t: 3, h: 2, w: 2 };
+      const { context } = features(6);
+      // Both branches read the same text: without the frames there is nothing to be led by.
+      const options = { size, context, negative: context, fps: 24, seed: 1, steps: 2, guidance, given, framesGuidance };
+      for await (const s of model.sample(options)) latents = new Float32Array(s.latents());
+      return latents;
+    };
+    const plain = await last(false, 0);
+    const apart = (a: Float32Array): number => Math.max(...a.map((v, i) => Math.abs(v - plain[i]!)));
+    expect(apart(await last(false, 3))).toBeLessThan(1e-4);
+    expect(apart(await last(true, 3))).toBeGreaterThan(1e-3);
   });
 
   it('keeps given frames as they are in the clean way, and not in the way of the scripts', async () => {

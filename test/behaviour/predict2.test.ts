@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { noGuardrail } from '../../src/base/index.ts';
+import { type NdArray, noGuardrail } from '../../src/base/index.ts';
 import { convertCheckpoint, openCheckpoint } from '../../src/checkpoints/index.ts';
+import { openSafetensors, writeSafetensors } from '../../src/formats/index.ts';
 import { type GenerateEvent, generate, type TokenizeEvent, tokenize } from '../../src/index.ts';
 import { encodeMp4 } from '../../src/media/index.ts';
 import { TINY_DIT, TINY_FLOW, writeDiffusers, writePredict2 } from '../fixtures/tiny-cosmos.ts';
@@ -84,6 +85,28 @@ describe('generate with Predict2 folders', () => {
     );
     expect(existsSync(join(folder, 'runs'))).toBe(true);
   }, 120_000);
+
+  it.each([
+    ['vae/diffusion_pytorch_model.safetensors', /^decoder\.conv_out\.weight$/, /the video autoencoder gave NaN/],
+    ['transformer/diffusion_pytorch_model.safetensors', /to_q\.weight$/, /the diffusion transformer gave NaN/],
+    ['text_encoder/model.safetensors', /layers\.1\.mlp\.up_proj\.weight$/, /the text encoder gave NaN/],
+  ])(
+    'names the damaged weight of %s',
+    async (file, key, said) => {
+      const model = writePredict2(mkdtempSync(join(folder, 'damaged-')), LATER);
+      const tensors: [string, NdArray][] = [];
+      {
+        using opened = openSafetensors(join(model, file));
+        for (const name of opened.tensors.keys()) tensors.push([name, opened.read(name)]);
+      }
+      (tensors.find(([name]) => key.test(name))![1].data as Float32Array)[3] = Number.NaN;
+      writeSafetensors(join(model, file), tensors);
+      const failed = await run({ ...small, model }).catch((error: Error) => error.message);
+      expect(failed).toMatch(said);
+      expect(failed).toMatch(/safetensors: tensor \S+weight has 1 NaN values, the first at place 3/);
+    },
+    120_000,
+  );
 
   it('tokenizes with the autoencoder, and converts it between all layouts without changing a bit', async () => {
     const source = join(folder, 'predict2/vae');

@@ -1,11 +1,8 @@
 // Sampling with a diffusion transformer of the Predict1 family: text, given frames, several cameras, camera path, action.
-// One network evaluation per run, so that cancelling takes one evaluation.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
-import { input } from '../../graph/index.ts';
-import { type GeneralDitConfig, type GeneralDitInputs, generalDit, namedWeights } from '../../nets/index.ts';
+import type { GeneralDitConfig } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import {
-  type Branch,
   conditionMask,
   eulerSigmas,
   eulerStartScale,
@@ -22,8 +19,7 @@ import {
   scriptsPrepare,
 } from '../../sampling/index.ts';
 import type { Component } from './component.ts';
-import { ditNetwork } from './networks.ts';
-import { damagedWeight, requireFinite } from './require-finite.ts';
+import { openDitEvaluations } from './evaluate-dit.ts';
 import { openSessions } from './sessions.ts';
 
 /** Scale of normalised latents in the Predict1 family. */
@@ -185,43 +181,20 @@ export function openDiffusionModel(options: {
     shape: readonly number[],
     condition: LatentCondition | undefined,
   ): Promise<Network> {
-    const feeds = fixedFeeds(o, shape, condition);
-    const negative = o.negative ?? f32(o.context.shape);
-    if (negative.shape.join() !== o.context.shape.join()) {
-      throw new InputError('negative text', { got: `[${negative.shape}]`, need: `[${o.context.shape}]` });
-    }
-    const example: Record<string, NdArray> = { ...feeds, x: f32(shape), timesteps: f32([1]), context: o.context };
-    const shapes = Object.fromEntries(Object.entries(example).map(([name, a]) => [name, a.shape]));
-    const session = await sessions.get(JSON.stringify(shapes), () => {
-      const symbols = Object.fromEntries(
-        Object.entries(example).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
-      );
-      return { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) };
+    const fixed = fixedFeeds(o, shape, condition);
+    const evaluate = await openDitEvaluations({
+      component,
+      sessions,
+      fixed,
+      example: { x: f32(shape), timesteps: f32([1]) },
+      context: o.context,
+      negative: o.negative,
+      ...(o.framesGuidance === true && fixed.conditionMask !== undefined
+        ? { others: { conditionMask: f32(fixed.conditionMask.shape) } }
+        : {}),
+      signal: o.signal,
     });
-    const contexts: Record<Branch, NdArray> = { cond: o.context, uncond: negative };
-    const without: Record<string, NdArray> =
-      o.framesGuidance === true && feeds.conditionMask !== undefined
-        ? { conditionMask: f32(feeds.conditionMask.shape) }
-        : {};
-    return async (x, cNoise, branches) => {
-      const results: Float32Array[] = [];
-      for (const branch of branches) {
-        const { f } = await session.run(
-          {
-            ...feeds,
-            ...(branch === 'uncond' ? without : {}),
-            x: f32(shape, x),
-            timesteps: f32([1], [cNoise]),
-            context: contexts[branch],
-          },
-          o.signal === undefined ? {} : { signal: o.signal },
-        );
-        const values = f!.data as Float32Array;
-        requireFinite(values, 'the diffusion transformer', () => damagedWeight(component, ditNetwork(config)));
-        results.push(values);
-      }
-      return results;
-    };
+    return (x, cNoise, branches) => evaluate({ x: f32(shape, x), timesteps: f32([1], [cNoise]) }, branches);
   }
 
   /** Inputs that stay the same in all evaluations. */

@@ -1,11 +1,8 @@
 // Sampling with a diffusion transformer of the Predict2 family: rectified flow, a time for every latent frame, given frames shown clean.
-// One network evaluation per run, so that cancelling takes one evaluation.
 import { f32, InputError, type NdArray, OrreryError, sizeOf } from '../../base/index.ts';
-import { input } from '../../graph/index.ts';
-import { type GeneralDitConfig, type GeneralDitInputs, generalDit, namedWeights } from '../../nets/index.ts';
+import type { GeneralDitConfig } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import {
-  type Branch,
   conditionMask,
   eulerSigmas,
   type FlowDenoiserOptions,
@@ -23,7 +20,7 @@ import {
 } from '../../sampling/index.ts';
 import type { Component } from './component.ts';
 import type { DiffusionModel, SampleWorldOptions, WorldStep } from './diffusion-model.ts';
-import { requireFinite } from './require-finite.ts';
+import { openDitEvaluations } from './evaluate-dit.ts';
 import { openSessions } from './sessions.ts';
 
 /** Opens a transformer; graphs are compiled at first use, by size. `fps` of a sample is left out for pictures and for Predict2.5. */
@@ -101,7 +98,7 @@ export function openFlowModel(options: {
     indicator: readonly number[] | undefined,
   ): Promise<FlowNetwork> {
     const [, , t, h, w] = shape as [number, number, number, number, number];
-    const feeds: Record<string, NdArray> = {
+    const fixed: Record<string, NdArray> = {
       // Plain positions for pictures; the later models were trained without a rate.
       ...(isLater || t === 1 ? {} : { fps: f32([1], [o.fps]) }),
       ...(config.hasPaddingMask ? { paddingMask: f32([1, 1, h, w]) } : {}),
@@ -109,32 +106,16 @@ export function openFlowModel(options: {
         ? { conditionMask: f32([1, 1, t, h, w], conditionMask(shape, indicator ?? new Array<number>(t).fill(0))) }
         : {}),
     };
-    const negative = o.negative ?? f32(o.context.shape);
-    if (negative.shape.join() !== o.context.shape.join()) {
-      throw new InputError('negative text', { got: `[${negative.shape}]`, need: `[${o.context.shape}]` });
-    }
-    const example: Record<string, NdArray> = { ...feeds, x: f32(shape), timesteps: f32([1, t]), context: o.context };
-    const shapes = Object.fromEntries(Object.entries(example).map(([name, a]) => [name, a.shape]));
-    const session = await sessions.get(JSON.stringify(shapes), () => {
-      const symbols = Object.fromEntries(
-        Object.entries(example).map(([name, a]) => [name, input(name, a.shape, a.dtype)]),
-      );
-      return { f: generalDit(symbols as unknown as GeneralDitInputs, config, namedWeights) };
+    const evaluate = await openDitEvaluations({
+      component,
+      sessions,
+      fixed,
+      example: { x: f32(shape), timesteps: f32([1, t]) },
+      context: o.context,
+      negative: o.negative,
+      signal: o.signal,
     });
-    const contexts: Record<Branch, NdArray> = { cond: o.context, uncond: negative };
-    return async (x, times, branches) => {
-      const results: Float32Array[] = [];
-      for (const branch of branches) {
-        const { f } = await session.run(
-          { ...feeds, x: f32(shape, x), timesteps: f32([1, t], times), context: contexts[branch] },
-          o.signal === undefined ? {} : { signal: o.signal },
-        );
-        const values = f!.data as Float32Array;
-        requireFinite(values, 'the diffusion transformer');
-        results.push(values);
-      }
-      return results;
-    };
+    return (x, times, branches) => evaluate({ x: f32(shape, x), timesteps: f32([1, t], times) }, branches);
   }
 
   return { config, takesFrames, sample, dispose: sessions.dispose, [Symbol.asyncDispose]: sessions.dispose };

@@ -1,16 +1,10 @@
 // Prompts to the text features of Predict2.5: a chat with a Qwen2.5 language model, read out at every layer.
 import { InputError, type NdArray } from '../../base/index.ts';
-import { input } from '../../graph/index.ts';
-import {
-  type LlamaConfig,
-  layerFeatures,
-  layerFeatureWidth,
-  namedWeights,
-  type TextTokenizer,
-} from '../../nets/index.ts';
+import { type LlamaConfig, layerFeatureWidth, type TextTokenizer } from '../../nets/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component } from './component.ts';
-import { requireFinite } from './require-finite.ts';
+import { reasonNetwork } from './networks.ts';
+import { damagedWeight, requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 
@@ -51,12 +45,12 @@ export function openReasonEncoder(options: ReasonEncoderOptions): PromptEncoder 
       }
       const fill = new Array<number>(length - ids.length).fill(padding.id);
       const all = padding.side === 'left' ? [...fill, ...ids] : [...ids, ...fill];
-      const session = await sessions.get(String(length), () => ({
-        features: layerFeatures(input('tokens', [1, length], 'i64'), config, namedWeights),
-      }));
+      const session = await sessions.get(String(length), () => reasonNetwork(config, length));
       const tokens: NdArray = { dtype: 'i64', shape: [1, length], data: BigInt64Array.from(all, BigInt) };
       const { features } = await session.run({ tokens });
-      requireFinite(features!.data as Float32Array, 'the text encoder');
+      requireFinite(features!.data as Float32Array, 'the text encoder', () =>
+        damagedWeight(component, reasonNetwork(config)),
+      );
       return features as NdArray & { data: Float32Array };
     },
     dispose: sessions.dispose,

@@ -9,6 +9,7 @@ import {
   div,
   floor,
   input,
+  mean,
   mul,
   reshape,
   slice,
@@ -27,6 +28,7 @@ import {
 import type { Runtime } from '../../runtime/index.ts';
 import type { Component, LatentTable } from './component.ts';
 import type { Outputs } from './networks.ts';
+import { damagedWeight, requireFinite } from './require-finite.ts';
 import { openSessions } from './sessions.ts';
 import type { PixelFrames, VideoTokenizer } from './video-tokenizer.ts';
 
@@ -76,7 +78,8 @@ export function openWanTokenizer({ runtime, component, latents: table }: WanToke
     const video = reshape(transpose(values, [3, 0, 1, 2]), [1, 3, frames, height, width]);
     // The first half of the channels are means; the other, log variances, is for training.
     const means = slice(encodeWan(video, c, namedWeights, memory), 1, 0, c.latentChannels);
-    return { out: div(sub(means, statistic(table.mean)), statistic(table.std)), ...memory.kept };
+    const out = div(sub(means, statistic(table.mean)), statistic(table.std));
+    return { out, check: mean(means), ...memory.kept };
   };
   const decodeGraph = (part: Part, h: number, w: number): Outputs => {
     const memory = wanMemory(part);
@@ -84,8 +87,13 @@ export function openWanTokenizer({ runtime, component, latents: table }: WanToke
     const z = add(mul(latents, statistic(table.std)), statistic(table.mean));
     const x = decodeWan(z, c, namedWeights, memory);
     const last = transpose(reshape(x, x.shape.slice(1)), [1, 2, 3, 0]);
-    return { out: cast(floor(add(mul(clamp(last, -1, 1), 127.5), 128)), 'u8'), ...memory.kept };
+    return { out: cast(floor(add(mul(clamp(last, -1, 1), 127.5), 128)), 'u8'), check: mean(x), ...memory.kept };
   };
+  const damaged = (): string | undefined =>
+    damagedWeight(component, {
+      latents: encodeGraph('next', space, space).out!,
+      pixels: decodeGraph('next', 1, 1).out!,
+    });
 
   /** Runs one group; states of the groups before are taken from and left in the engine. */
   const runPart = async (
@@ -107,9 +115,13 @@ export function openWanTokenizer({ runtime, component, latents: table }: WanToke
       }
     }
     const keep = Object.fromEntries(
-      session.graph.outputs.filter(({ name }) => name !== 'out').map(({ name }) => [name, nameOf(wanPastOf(name))]),
+      session.graph.outputs
+        .filter(({ name }) => name !== 'out' && name !== 'check')
+        .map(({ name }) => [name, nameOf(wanPastOf(name))]),
     );
-    const { out } = await session.run(feeds, { state, keep });
+    const { out, check } = await session.run(feeds, { state, keep });
+    // Bytes hide what is no number; the mean before the rounding does not.
+    requireFinite(check!.data as Float32Array, 'the video autoencoder', damaged);
     for (const name of Object.values(keep)) stateNames.add(name);
     return out!;
   };
